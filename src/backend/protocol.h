@@ -1,0 +1,77 @@
+// The documents of the shim's protocol (docs/formats/wire.md): requests, replies, events.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "backend/sandbox.h"
+#include "caisson/exit_info.h"
+#include "spec/rootfs.h"
+
+namespace caisson::backend {
+
+/// Where things of one home are. The directories exist before a shim is started.
+struct Layout {
+  std::string home;     ///< absolute
+  std::string run_dir;  ///< sockets; machine-local
+  std::string box(const std::string& id) const { return home + "/boxes/" + id; }
+  std::string ended() const { return home + "/ended"; }
+  std::string cache() const { return home + "/cache"; }
+  friend bool operator==(const Layout&, const Layout&) = default;
+};
+
+struct StartRequest {
+  std::string id;
+  Layout layout;
+  BoxSpec spec;
+  Rootfs rootfs;
+  bool attach = false;
+  unsigned fail_at = 0;  ///< fault injection: the number of the step that is to fail
+};
+struct ExecRequest {
+  ExecSpec spec;
+};
+struct AttachRequest {};
+struct WaitRequest {};
+struct SignalRequest {
+  int number = 0;
+};
+struct KillRequest {
+  ExitReason reason = ExitReason::kKilled;
+};
+struct StopRequest {
+  std::chrono::nanoseconds grace{0};
+};
+struct StatsRequest {};
+using Request = std::variant<StartRequest, ExecRequest, AttachRequest, WaitRequest, SignalRequest,
+                             KillRequest, StopRequest, StatsRequest>;
+
+std::string encode_request(const Request& request);
+Result<Request> decode_request(std::string_view payload);
+
+/// What a shim answers. `fds`: how many descriptors came with the frame.
+struct Reply {
+  std::optional<Error> error;
+  std::optional<Started> started;
+  std::optional<Usage> usage;
+  int fds = 0;
+};
+std::string encode_reply(const Reply& reply);
+Result<Reply> decode_reply(std::string_view payload);
+
+std::string encode_exit(const ExitInfo& exit);
+Result<ExitInfo> decode_exit(std::string_view payload);
+
+/// The record that a shim leaves in `ended/<id>`, as JSON.
+struct EndedRecord {
+  ExitInfo exit;
+  std::int64_t finished_ns = 0;
+};
+std::string encode_ended(const EndedRecord& record);
+Result<EndedRecord> decode_ended(std::string_view text);
+
+}  // namespace caisson::backend

@@ -1,0 +1,456 @@
+#include "container/container.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+
+#include "base/clock.h"
+#include "base/scope_exit.h"
+#include "container/disk.h"
+#include "container/exec_block.h"
+#include "container/facts.h"
+#include "container/init.h"
+#include "container/init_protocol.h"
+#include "container/limits.h"
+#include "container/seccomp.h"
+#include "container/users.h"
+#include "sys/cgroup.h"
+#include "sys/dir.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+namespace caisson::container {
+namespace {
+
+using backend::ProcessEvent;
+using backend::ProcessId;
+
+/// Records how long each named stage took.
+class StageClock final {
+ public:
+  void lap(std::string name) {
+    const std::int64_t now = boot_ns();
+    stages_.push_back({std::move(name), std::chrono::nanoseconds(now - last_)});
+    last_ = now;
+  }
+  std::vector<StageTiming> take() { return std::move(stages_); }
+
+ private:
+  std::int64_t last_ = boot_ns();
+  std::vector<StageTiming> stages_;
+};
+
+class Container final : public backend::Sandbox {
+ public:
+  explicit Container(ContainerOptions options) : options_(std::move(options)) {}
+  ~Container() override {
+    kill_all();
+    if (init_ > 0) reap_init(0);
+    [[maybe_unused]] Result<> cleaned = cleanup();
+  }
+
+  Result<backend::Started> start() override;
+  Result<> spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) override;
+  Result<backend::Terminal> open_terminal(const std::string& user) override;
+  Result<> signal(ProcessId id, int number, bool group) override;
+  int event_fd() const override { return epoll_.get(); }
+  std::vector<ProcessEvent> events() override;
+  bool gone() const override { return init_ <= 0; }
+  void kill_all() override;
+  Usage usage() override;
+  std::uint64_t oom_kills() override { return cgroup_ ? cgroup_->oom_kills().value_or(0) : 0; }
+  std::uint64_t pid_limit_hits() override {
+    return cgroup_ ? cgroup_->pid_limit_hits().value_or(0) : 0;
+  }
+  std::chrono::nanoseconds cpu_time() override;
+  std::optional<std::uint64_t> disk_bytes() override;
+  Result<> cleanup() override;
+
+ private:
+  Result<> make_cgroup(const sys::CgroupLayout& layout);
+  Result<> make_namespaces();
+  Result<> clone_init();
+  Result<> await_ready(std::vector<std::string>& warnings);
+  Result<User> look_up(const std::string& user, const std::vector<std::string>& groups) const;
+  Result<ProcessImage> image_of(const backend::ProcessSpec& spec) const;
+  Result<> watch(int fd) const;
+  ProcessEvent started_or_failed(const ExecFailure* failure, ProcessId id) const;
+  void collect_status(std::vector<ProcessEvent>& out);
+  void collect_init(std::vector<ProcessEvent>& out);
+  void reap_init(int flags);
+
+  struct Spawning {
+    Fd status;
+    std::vector<std::string> argv;
+    std::string workdir;
+  };
+
+  ContainerOptions options_;
+  Plan plan_;
+  std::optional<sys::Cgroup> cgroup_;
+  sys::ClaimedRange range_;
+  Fd epoll_, userns_, control_, pidfd_, root_, pts_;
+  std::string seccomp_;
+  pid_t init_ = -1;
+  std::map<ProcessId, Spawning> spawning_;
+  std::vector<ProcessEvent> held_;  ///< ends that overtook their start
+  Usage final_usage_;
+  bool ended_ = false;
+};
+
+Result<backend::Started> Container::start() {
+  StageClock clock;
+  const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
+  const Facts facts = TRY(gather_facts(layout));
+  if (facts.root)
+    range_ = TRY(sys::claim_id_range(options_.ids_lock,
+                                     static_cast<std::uint32_t>(std::hash<std::string>()(options_.id))));
+  plan_ = TRY(make_plan(options_.spec, options_.rootfs, facts, options_.data, range_.first));
+  std::vector<std::string> warnings = plan_.warnings;
+  for (std::string& w : TRY(check_limits(options_.spec, layout))) warnings.push_back(std::move(w));
+  clock.lap("plan");
+  seccomp_ = TRY(seccomp_program(options_.spec, plan_.capabilities, options_.cache));
+  clock.lap("seccomp");
+  TRY(make_cgroup(layout));
+  clock.lap("cgroup");
+  TRY(make_namespaces());
+  clock.lap("user_namespace");
+  TRY(clone_init());
+  clock.lap("clone");
+  TRY(await_ready(warnings));
+  clock.lap("rootfs");
+  return backend::Started{init_, clock.take(), std::move(warnings)};
+}
+
+Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
+  if (!any_cgroup(layout)) return {};
+  cgroup_.emplace(TRY(sys::Cgroup::create(layout, options_.id, cgroup_limits(options_.spec, layout))));
+  return {};
+}
+
+Result<> Container::make_namespaces() {
+  if (!plan_.facts.root)
+    TRY(sys::enter_outer_namespace(plan_.facts.subuids, plan_.facts.subgids));
+  const sys::IdRange range{plan_.ids.first_inside, plan_.ids.first, plan_.ids.count};
+  userns_ = TRY(sys::make_user_namespace({{range}, {range}}, plan_.ids.first, plan_.ids.first));
+  return {};
+}
+
+Result<> Container::clone_init() {
+  sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
+  InitOptions init;
+  init.plan = &plan_;
+  init.userns = userns_.get();
+  init.control = pair.theirs.get();
+  init.seccomp = seccomp_;
+  init.fail_at = options_.fail_at;
+  if (cgroup_) init.cgroups = TRY(cgroup_->join_fds());
+
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD;
+  if (plan_.network_namespace) args.flags |= CLONE_NEWNET;
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return sys_error("create namespaces", "");
+  if (pid == 0) run_init(init);
+  init_ = static_cast<pid_t>(pid);
+  pidfd_ = Fd(pidfd);
+  control_ = std::move(pair.ours);
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) return sys_error("create epoll", "");
+  TRY(watch(pidfd_.get()));
+  return watch(control_.get());
+}
+
+Result<> Container::watch(int fd) const {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return sys_error("watch box", "");
+  return {};
+}
+
+/// The error that init sent as four lines: code, reason, message, hint.
+Error received_error(std::string_view text, int err) {
+  std::string parts[4];
+  for (std::string& part : parts) {
+    const auto end = text.find('\n');
+    part = text.substr(0, end);
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+  }
+  int code = static_cast<int>(Code::kInternal);
+  std::from_chars(parts[0].data(), parts[0].data() + parts[0].size(), code);
+  Error error = make_error(static_cast<Code>(code), parts[1], parts[2], parts[3]);
+  error.sys_errno = err;
+  return error;
+}
+
+Result<> Container::await_ready(std::vector<std::string>& warnings) {
+  constexpr int kReadyMs = 60'000;
+  pollfd polled{control_.get(), POLLIN, 0};
+  if (::poll(&polled, 1, kReadyMs) == 0)
+    return make_error(Code::kDeadlineExceeded, "start_timeout",
+                      "set up box: its first process did not answer within 60 s");
+  char buffer[8192];
+  sys::Received got = sys::receive_with_fds(control_.get(), buffer, sizeof buffer);
+  if (got.bytes < static_cast<ssize_t>(sizeof(InitMessage)))
+    return make_error(Code::kInternal, "start_failed",
+                      oom_kills() > 0 ? "set up box: its first process ran out of memory"
+                                      : "set up box: its first process died",
+                      oom_kills() > 0 ? "raise the memory limit" : "");
+  const auto* message = reinterpret_cast<const InitMessage*>(buffer);
+  const std::string_view text(buffer + sizeof(InitMessage),
+                              static_cast<std::size_t>(got.bytes) - sizeof(InitMessage));
+  if (message->op == InitOp::kFailed) return received_error(text, message->value);
+  if (got.fds.size() != 2)
+    return make_error(Code::kInternal, "start_failed", "set up box: unexpected answer of init");
+  root_ = std::move(got.fds[0]);
+  pts_ = std::move(got.fds[1]);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    warnings.emplace_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return {};
+}
+
+Result<User> Container::look_up(const std::string& user,
+                                const std::vector<std::string>& groups) const {
+  constexpr std::size_t kMaxFile = 4u << 20;
+  Fd copy = TRY(duplicate(root_.get()));
+  const sys::Dir root(std::move(copy));
+  User found = TRY(resolve_user(user, groups, root.read("/etc/passwd", kMaxFile).value_or(""),
+                                root.read("/etc/group", kMaxFile).value_or("")));
+  const auto outside = [&](std::uint32_t id) {
+    return id < plan_.ids.first_inside || id - plan_.ids.first_inside >= plan_.ids.count;
+  };
+  for (std::uint32_t id : {found.uid, plan_.ids.count == 1 ? found.uid : found.gid})
+    if (outside(id))
+      return make_error(Code::kFailedPrecondition, "ids_unavailable",
+                        format("run as user '{}': id {} is outside of the box's {} ids", user, id,
+                               plan_.ids.count),
+                        plan_.facts.root ? "" : "add ranges for the user to /etc/subuid and /etc/subgid");
+  if (plan_.ids.count == 1) {
+    found.gid = plan_.ids.first_inside;
+    found.groups.clear();
+  }
+  std::erase_if(found.groups, outside);
+  return found;
+}
+
+Result<ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const {
+  const User user = TRY(look_up(spec.user, spec.groups));
+  ProcessImage image;
+  std::map<std::string, std::string> env = spec.env;
+  env.try_emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+  env.try_emplace("HOME", user.home);
+  if (spec.terminal) env.try_emplace("TERM", "xterm");
+  for (const auto& [key, value] : env) image.env.push_back(key + "=" + value);
+  image.argv = spec.argv;
+  image.candidates = search_path(spec.argv[0], env["PATH"]);
+  image.workdir = spec.workdir;
+  image.uid = user.uid;
+  image.gid = user.gid;
+  image.groups = user.groups;
+  image.set_groups = plan_.ids.count > 1 || plan_.facts.root;
+  image.capabilities = user.uid == 0 ? plan_.capabilities : 0;
+  image.bounding = plan_.capabilities;
+  image.no_new_privileges = plan_.no_new_privileges;
+  image.terminal = spec.terminal;
+  image.limits = resource_limits(options_.spec);
+  return image;
+}
+
+Result<> Container::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
+  const ProcessImage image = TRY(image_of(spec));
+  Fd block = TRY(make_exec_block(image));
+  Pipe status = TRY(make_pipe(O_NONBLOCK));
+  const InitMessage message{.op = InitOp::kExec, .id = id};
+  const ssize_t sent = sys::send_with_fds(
+      control_.get(), {reinterpret_cast<const char*>(&message), sizeof message},
+      {block.get(), stdio.in.get(), stdio.out.get(), stdio.err.get(), status.write.get()});
+  if (sent < 0)
+    return errno_error(static_cast<int>(-sent), "ask init for process", spec.argv[0]);
+  TRY(watch(status.read.get()));
+  spawning_[id] = {std::move(status.read), spec.argv, spec.workdir};
+  return {};
+}
+
+Result<backend::Terminal> Container::open_terminal(const std::string& user) {
+  const User owner = TRY(look_up(user, {}));
+  Fd master = TRY(open_at(pts_.get(), "ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK));
+  int unlock = 0;
+  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) < 0) return sys_error("unlock terminal", "");
+  // By descriptor: the name could be a trap of the box's (TIOCGPTPEER, ioctl_tty(2)).
+  Fd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!slave) return sys_error("open terminal", "");
+  const uid_t uid = plan_.ids.first + owner.uid - plan_.ids.first_inside;
+  if (::fchown(slave.get(), uid, static_cast<gid_t>(-1)) < 0)
+    return sys_error("give terminal to user", user);
+  return backend::Terminal{std::move(master), std::move(slave)};
+}
+
+Result<> Container::signal(ProcessId id, int number, bool group) {
+  const InitMessage message{
+      .op = InitOp::kSignal, .id = id, .value = number, .group = group ? 1u : 0u};
+  const ssize_t sent = sys::send_with_fds(
+      control_.get(), {reinterpret_cast<const char*>(&message), sizeof message}, {});
+  if (sent < 0) return errno_error(static_cast<int>(-sent), "signal process", "");
+  return {};
+}
+
+std::vector<ProcessEvent> Container::events() {
+  std::vector<ProcessEvent> out;
+  collect_status(out);
+  // An end may arrive in the same round as its start; look again before passing it on.
+  collect_init(out);
+  collect_status(out);
+  for (ProcessEvent& event : std::exchange(held_, {}))
+    (spawning_.contains(event.id) ? held_ : out).push_back(std::move(event));
+  if (init_ > 0) {
+    pollfd polled{pidfd_.get(), POLLIN, 0};
+    if (::poll(&polled, 1, 0) > 0) reap_init(WNOHANG);
+  }
+  return out;
+}
+
+void Container::collect_init(std::vector<ProcessEvent>&) {
+  while (control_) {
+    pollfd polled{control_.get(), POLLIN, 0};
+    if (::poll(&polled, 1, 0) <= 0) return;
+    InitMessage message{};
+    const sys::Received got = sys::receive_with_fds(
+        control_.get(), reinterpret_cast<char*>(&message), sizeof message);
+    if (got.bytes != static_cast<ssize_t>(sizeof message)) {
+      control_.reset();
+      return;
+    }
+    if (message.op == InitOp::kStarted && message.value < 0) {
+      const ExecFailure failure{ExecStep::kFork, -message.value};
+      ProcessEvent event = started_or_failed(&failure, message.id);
+      spawning_.erase(message.id);
+      held_.push_back(std::move(event));
+    } else if (message.op == InitOp::kEnded) {
+      held_.push_back({ProcessEvent::Kind::kEnded, message.id, {}, message.value,
+                       std::chrono::nanoseconds(message.cpu_user_ns),
+                       std::chrono::nanoseconds(message.cpu_system_ns)});
+    }
+  }
+}
+
+/// The status pipes: a failure to report, or end of file when exec has closed the pipe.
+void Container::collect_status(std::vector<ProcessEvent>& out) {
+  for (auto it = spawning_.begin(); it != spawning_.end();) {
+    ExecFailure failure{};
+    const ssize_t n = ::read(it->second.status.get(), &failure, sizeof failure);
+    if (n < 0) {
+      ++it;
+      continue;
+    }
+    out.push_back(started_or_failed(n == sizeof failure ? &failure : nullptr, it->first));
+    it = spawning_.erase(it);
+  }
+}
+
+ProcessEvent Container::started_or_failed(const ExecFailure* failure, ProcessId id) const {
+  if (failure == nullptr) return {ProcessEvent::Kind::kStarted, id};
+  const auto found = spawning_.find(id);
+  const std::string program = found == spawning_.end() ? "" : found->second.argv[0];
+  const std::string workdir = found == spawning_.end() ? "" : found->second.workdir;
+  Error error;
+  if (failure->step == ExecStep::kWorkdir) {
+    error = errno_error(failure->error, "enter working directory", workdir);
+    error.reason = "workdir_unusable";
+    error.hint = "the directory must exist inside the box";
+  } else if (failure->step == ExecStep::kExec && failure->error == ENOENT) {
+    error = errno_error(failure->error, "start program", program);
+    error.reason = "program_not_found";
+    error.hint = "it is looked for inside the box, along PATH";
+  } else if (failure->step == ExecStep::kExec) {
+    error = errno_error(failure->error, "start program", program);
+    error.reason = "program_not_executable";
+  } else {
+    error = errno_error(failure->error, format("start program '{}': {}", program,
+                                               to_string(failure->step)), "");
+    error.reason = failure->step == ExecStep::kFork ? "process_limit" : "start_failed";
+    if (failure->step == ExecStep::kFork) error.code = Code::kResourceExhausted;
+  }
+  return {ProcessEvent::Kind::kFailed, id, std::move(error)};
+}
+
+void Container::kill_all() {
+  // The end of a pid namespace's init ends all of it, pid_namespaces(7).
+  if (init_ > 0) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+void Container::reap_init(int flags) {
+  // Init's own accounts hold those of everything it reaped, so they are read before it is.
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(init_), &info, WEXITED | WNOWAIT | flags) < 0 ||
+      info.si_pid == 0)
+    return;
+  const std::optional<sys::ProcessIo> io = sys::process_io(init_);
+  rusage used{};
+  int status = 0;
+  ::wait4(init_, &status, 0, &used);
+  init_ = -1;
+  pidfd_.reset();
+  if (cgroup_) final_usage_ = cgroup_->usage();
+  final_usage_.memory_bytes.reset();
+  final_usage_.pids.reset();
+  fill_from_accounts(final_usage_, used, io);
+  ended_ = true;
+}
+
+Usage Container::usage() {
+  if (ended_) return final_usage_;
+  Usage usage = cgroup_ ? cgroup_->usage() : Usage{};
+  if (init_ > 0 && !usage.read_bytes)
+    if (const std::optional<sys::ProcessIo> io = sys::process_io(init_)) {
+      usage.read_bytes = io->read_bytes;
+      usage.write_bytes = io->write_bytes;
+    }
+  return usage;
+}
+
+std::chrono::nanoseconds Container::cpu_time() {
+  const Usage now = usage();
+  if (now.cpu_user && now.cpu_system) return *now.cpu_user + *now.cpu_system;
+  if (!root_) return std::chrono::nanoseconds(0);
+  Result<Fd> proc = open_at(root_.get(), "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  return proc ? sys::proc_cpu_time(proc->get()) : std::chrono::nanoseconds(0);
+}
+
+std::optional<std::uint64_t> Container::disk_bytes() {
+  if (!options_.spec.limits.disk_bytes) return std::nullopt;
+  return directory_bytes(options_.data + "/upper", *options_.spec.limits.disk_bytes);
+}
+
+Result<> Container::cleanup() {
+  if (!cgroup_) return {};
+  Result<> removed = cgroup_->remove();
+  cgroup_.reset();
+  return removed;
+}
+
+}  // namespace
+
+std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options) {
+  return std::make_unique<Container>(std::move(options));
+}
+
+}  // namespace caisson::container

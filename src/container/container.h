@@ -1,0 +1,23 @@
+// Container: the sandbox made of namespaces, cgroups, seccomp and capabilities.
+#pragma once
+
+#include <memory>
+
+#include "backend/sandbox.h"
+#include "spec/rootfs.h"
+
+namespace caisson::container {
+
+struct ContainerOptions {
+  std::string id;
+  BoxSpec spec;
+  Rootfs rootfs;
+  std::string data;       ///< the box's directory
+  std::string cache;      ///< of compiled filters
+  std::string ids_lock;   ///< the machine's file of claimed id ranges
+  unsigned fail_at = 0;   ///< see Apply::run
+};
+
+std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options);
+
+}  // namespace caisson::container

@@ -1,0 +1,61 @@
+// ExecBlock: everything that a new process needs, prepared so that the forked child allocates
+// nothing. It travels from the shim to the box's first process in a memfd.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "sys/capabilities.h"
+
+namespace caisson::container {
+
+struct ResourceLimit {
+  int resource = 0;  ///< RLIMIT_*
+  std::uint64_t soft = 0, hard = 0;
+};
+
+/// What to execute, as the shim sees it.
+struct ProcessImage {
+  std::vector<std::string> argv;
+  std::vector<std::string> env;         ///< "K=V"
+  std::vector<std::string> candidates;  ///< paths to try in turn
+  std::string workdir;
+  std::uint32_t uid = 0, gid = 0;       ///< inside
+  std::vector<std::uint32_t> groups;
+  bool set_groups = true;               ///< false in a namespace where setgroups(2) is denied
+  sys::CapMask capabilities = 0;        ///< permitted and effective
+  sys::CapMask bounding = 0;
+  bool no_new_privileges = true;
+  bool terminal = false;                ///< stdin becomes the controlling terminal
+  std::vector<ResourceLimit> limits;
+};
+
+/// A sealed memfd holding `image`.
+Result<Fd> make_exec_block(const ProcessImage& image);
+
+/// Where a child failed; the wire values of the status pipe.
+enum class ExecStep : std::uint32_t {
+  kFork = 1, kReceive, kSession, kStdio, kLimits, kUserNamespace, kGroups, kIds, kBounding,
+  kCapabilities, kNoNewPrivileges, kSeccomp, kWorkdir, kExec,
+};
+struct ExecFailure {
+  ExecStep step;
+  std::int32_t error;  ///< errno
+};
+std::string_view to_string(ExecStep step);
+
+/// What init holds for every exec.
+struct ExecContext {
+  int userns = -1;
+  std::string_view seccomp;  ///< a BPF program, empty: no filter
+};
+
+/// In the forked child: becomes the process. Never returns; writes an ExecFailure to `status` when
+/// something fails, and exits. Allocates nothing and takes no lock.
+[[noreturn]] void become(const ExecContext& context, int block, int in, int out, int err,
+                         int status) noexcept;
+
+}  // namespace caisson::container

@@ -1,0 +1,23 @@
+// The box's first process (PID 1): sets the box up, gives up its privileges, then forks every exec
+// and reaps.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "container/plan.h"
+
+namespace caisson::container {
+
+struct InitOptions {
+  const Plan* plan = nullptr;
+  std::vector<int> cgroups;   ///< cgroup.procs files to join
+  int userns = -1;            ///< the inner user namespace
+  int control = -1;           ///< the SOCK_SEQPACKET to the shim
+  std::string_view seccomp;   ///< the program every exec gets
+  unsigned fail_at = 0;       ///< see Apply::run
+};
+
+[[noreturn]] void run_init(const InitOptions& options);
+
+}  // namespace caisson::container

@@ -1,0 +1,181 @@
+#include "container/plan.h"
+
+#include <linux/capability.h>
+
+#include <algorithm>
+
+namespace caisson::container {
+namespace {
+
+constexpr sys::CapMask kStandardCapabilities =
+    sys::cap_bit(CAP_CHOWN) | sys::cap_bit(CAP_DAC_OVERRIDE) | sys::cap_bit(CAP_FOWNER) |
+    sys::cap_bit(CAP_FSETID) | sys::cap_bit(CAP_KILL) | sys::cap_bit(CAP_SETGID) |
+    sys::cap_bit(CAP_SETUID) | sys::cap_bit(CAP_SETPCAP) | sys::cap_bit(CAP_NET_BIND_SERVICE) |
+    sys::cap_bit(CAP_NET_RAW) | sys::cap_bit(CAP_SYS_CHROOT) | sys::cap_bit(CAP_MKNOD) |
+    sys::cap_bit(CAP_AUDIT_WRITE) | sys::cap_bit(CAP_SETFCAP);
+
+constexpr std::uint64_t kDefaultTmpBytes = 1ull << 30;
+constexpr std::uint64_t kShmBytes = 64ull << 20;
+
+/// A user's single id can stand for any one id inside; the wanted one is the user's number.
+std::uint32_t single_id(const std::string& user) {
+  std::uint32_t id = 0;
+  for (char c : user) {
+    if (c < '0' || c > '9') break;
+    id = id * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  return id;
+}
+
+Ids choose_ids(const BoxSpec& spec, const Facts& facts, std::uint32_t first_id) {
+  if (facts.root) return {first_id, 0, sys::kIdsPerBox};
+  if (facts.subuids.empty() || facts.subgids.empty()) return {0, single_id(spec.user), 1};
+  std::uint64_t uids = 1, gids = 1;
+  for (const auto& r : facts.subuids) uids += r.count;
+  for (const auto& r : facts.subgids) gids += r.count;
+  return {0, 0, static_cast<std::uint32_t>(
+                    std::min<std::uint64_t>({uids, gids, sys::kIdsPerBox}))};
+}
+
+/// Builds the list of steps; one method per part of the file system.
+class Planner final {
+ public:
+  Planner(const BoxSpec& spec, const Rootfs& rootfs, const std::string& data, Plan& plan)
+      : spec_(spec), rootfs_(rootfs), data_(data), plan_(plan) {}
+
+  void run() {
+    add(JoinCgroups{});
+    add(PrivateMounts{});
+    add(MountRoot{rootfs_.lowers, data_, plan_.facts.root});
+    views();
+    proc_and_sys();
+    dev();
+    if (rootfs_.private_tmp) add(tmpfs("/tmp", {}, {}, "1777"));
+    user_mounts();
+    hide();
+    identity();
+    add(ChangeRoot{spec_.read_only_root || spec_.profile == Profile::kMinimal});
+  }
+
+ private:
+  void add(Step step) { plan_.steps.push_back(std::move(step)); }
+
+  MountFs tmpfs(const std::string& target, std::optional<std::uint64_t> size,
+                std::optional<std::uint64_t> inodes, const std::string& mode,
+                sys::MountFlags flags = {}) const {
+    const std::uint64_t bytes =
+        size ? *size : spec_.limits.tmpfs_bytes.value_or(kDefaultTmpBytes);
+    const std::uint64_t count =
+        inodes ? *inodes : spec_.limits.tmpfs_inodes.value_or(std::max<std::uint64_t>(bytes / 4096, 16));
+    const std::string owner = std::to_string(plan_.ids.first);
+    return {"tmpfs", target,
+            {{"size", std::to_string(bytes)}, {"nr_inodes", std::to_string(count)},
+             {"mode", mode}, {"uid", owner}, {"gid", owner}},
+            flags};
+  }
+
+  void views() {
+    for (const HostView& view : rootfs_.views)
+      add(MountBind{view.path, view.path, {.read_only = true}, plan_.facts.root});
+  }
+
+  void proc_and_sys() {
+    const sys::MountFlags plain{.noexec = true};
+    const sys::MountFlags read_only{.read_only = true, .noexec = true};
+    add(MountFs{"proc", "/proc", {}, plain});
+    // sysfs belongs to a network namespace; a user who does not own the host's can only show it.
+    if (plan_.network_namespace || plan_.facts.root)
+      add(MountFs{"sysfs", "/sys", {}, read_only});
+    else
+      add(MountBind{"/sys", "/sys", read_only, false});
+    if (plan_.facts.unified_cgroup) add(MountFs{"cgroup2", "/sys/fs/cgroup", {}, read_only});
+  }
+
+  void dev() {
+    const std::uint32_t tty_group = plan_.ids.first + (plan_.ids.count > 5 ? 5 : 0);
+    add(tmpfs("/dev", 65536 * 16, 1024, "755", {.nodev = false, .noexec = true}));
+    const bool bind = !plan_.facts.root;
+    for (const auto& [name, minor] : {std::pair{"null", 3u}, {"zero", 5u}, {"full", 7u},
+                                      {"random", 8u}, {"urandom", 9u}})
+      add(DeviceNode{name, 1, minor, bind});
+    add(DeviceNode{"tty", 5, 0, bind});
+    for (const auto& [text, path] :
+         {std::pair{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"},
+          {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+          {"pts/ptmx", "/dev/ptmx"}})
+      add(MakeSymlink{text, path});
+    add(MountFs{"devpts", "/dev/pts",
+                {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"},
+                 {"gid", std::to_string(tty_group)}, {"max", "1024"}},
+                {.nodev = false, .noexec = true}});
+    add(tmpfs("/dev/shm", kShmBytes, {}, "1777", {.noexec = true}));
+    add(MountFs{"mqueue", "/dev/mqueue", {}, {.noexec = true}});
+  }
+
+  void user_mounts() {
+    for (const Mount& m : spec_.mounts) {
+      if (m.type == MountType::kTmpfs)
+        add(tmpfs(m.target, m.size_bytes, m.inodes, format("{:o}", m.mode.value_or(01777)),
+                  {.read_only = m.read_only}));
+      else
+        add(MountBind{m.source, m.target, {.read_only = m.read_only}, plan_.facts.root});
+    }
+  }
+
+  void hide() {
+    for (const char* path :
+         {"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+          "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+          "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"})
+      add(MaskPath{path});
+    for (const char* path :
+         {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"})
+      add(ReadOnlyPath{path});
+  }
+
+  void identity() {
+    add(SetHostname{spec_.hostname.empty() ? "caisson" : spec_.hostname});
+    if (!plan_.network_namespace) return;
+    add(RaiseLoopback{});
+    // The box's root has no CAP_NET_BIND_SERVICE over its network namespace, which it does not
+    // own; with these two, servers on port 80 and ping work all the same (ip-sysctl).
+    add(WriteSysctl{"net/ipv4/ip_unprivileged_port_start", "0"});
+    const std::uint32_t last = plan_.ids.first + plan_.ids.count - 1;
+    add(WriteSysctl{"net/ipv4/ping_group_range", format("{} {}", plan_.ids.first, last)});
+  }
+
+  const BoxSpec& spec_;
+  const Rootfs& rootfs_;
+  const std::string& data_;
+  Plan& plan_;
+};
+
+Result<> check_ids(const BoxSpec& spec, const Plan& plan) {
+  if (plan.ids.count > 1) return {};
+  if (!spec.groups.empty())
+    return make_error(Code::kFailedPrecondition, "ids_unavailable",
+                      "give supplementary groups to the box: this user has one id only",
+                      "add ranges for the user to /etc/subuid and /etc/subgid");
+  return {};
+}
+
+}  // namespace
+
+sys::CapMask profile_capabilities(Profile profile) {
+  return profile == Profile::kMinimal ? 0 : kStandardCapabilities;
+}
+
+Result<Plan> make_plan(const BoxSpec& spec, const Rootfs& rootfs, const Facts& facts,
+                       const std::string& data, std::uint32_t first_id) {
+  Plan plan;
+  plan.facts = facts;
+  plan.ids = choose_ids(spec, facts, first_id);
+  plan.network_namespace = spec.network != Network::kUnsafeHostNetwork;
+  plan.capabilities = profile_capabilities(spec.profile);
+  plan.no_new_privileges = spec.profile != Profile::kFull;
+  TRY(check_ids(spec, plan));
+  Planner(spec, rootfs, data, plan).run();
+  return plan;
+}
+
+}  // namespace caisson::container

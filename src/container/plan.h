@@ -1,0 +1,103 @@
+// The plan of a container: spec + host facts → typed steps. Pure; printed by `caisson debug plan`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "caisson/spec.h"
+#include "spec/rootfs.h"
+#include "sys/capabilities.h"
+#include "sys/mount.h"
+#include "sys/userns.h"
+
+namespace caisson::container {
+
+/// What the plan needs to know of the host. Gathered by `gather_facts`, or written by a test.
+struct Facts {
+  bool root = false;  ///< we have root's privileges on the host
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<sys::IdRange> subuids, subgids;  ///< of an ordinary user
+  bool unified_cgroup = false;                 ///< memory and pids are on cgroup v2
+  friend bool operator==(const Facts&, const Facts&) = default;
+};
+
+/// Which ids the box has. Inside, `first_inside .. first_inside + count` are `first ..` of the
+/// namespace that the shim is in.
+struct Ids {
+  std::uint32_t first = 0;
+  std::uint32_t first_inside = 0;
+  std::uint32_t count = sys::kIdsPerBox;
+  friend bool operator==(const Ids&, const Ids&) = default;
+};
+
+// Steps, in the order in which the box's first process takes them.
+struct JoinCgroups {};
+struct PrivateMounts {};
+struct MountRoot {  ///< an overlay; `upper` and `work` are directories in `data`
+  std::vector<std::string> lowers;
+  std::string data;
+  bool map_ids = false;
+};
+struct MountBind {
+  std::string source, target;
+  sys::MountFlags flags;
+  bool map_ids = false;
+};
+struct MountFs {
+  std::string type, target;
+  sys::FsOptions options;
+  sys::MountFlags flags;
+};
+struct DeviceNode {  ///< in /dev; made as root, bound from the host otherwise
+  std::string name;
+  unsigned major = 0, minor = 0;
+  bool bind = false;
+};
+struct MakeSymlink {
+  std::string text, path;
+};
+struct MaskPath {  ///< hidden behind /dev/null or an empty directory; absent is fine
+  std::string path;
+};
+struct ReadOnlyPath {
+  std::string path;
+};
+struct SetHostname {
+  std::string name;
+};
+struct WriteSysctl {  ///< a namespaced one, below /proc/sys
+  std::string name, value;
+};
+struct RaiseLoopback {};
+struct ChangeRoot {
+  bool read_only = false;
+};
+using Step = std::variant<JoinCgroups, PrivateMounts, MountRoot, MountBind, MountFs, DeviceNode,
+                          MakeSymlink, MaskPath, ReadOnlyPath, SetHostname, WriteSysctl,
+                          RaiseLoopback, ChangeRoot>;
+
+struct Plan {
+  Facts facts;
+  Ids ids;
+  bool network_namespace = true;
+  std::vector<Step> steps;
+  sys::CapMask capabilities = 0;  ///< of root in the box
+  bool no_new_privileges = true;
+  std::vector<std::string> warnings;
+};
+
+/// `data` is the box's directory (with upper/ and work/), `first_id` the claimed range's start.
+Result<Plan> make_plan(const BoxSpec& spec, const Rootfs& rootfs, const Facts& facts,
+                       const std::string& data, std::uint32_t first_id);
+
+/// One line for people, without newline.
+std::string describe(const Step& step);
+std::string describe(const Plan& plan);
+
+/// The capabilities a profile gives to root in the box.
+sys::CapMask profile_capabilities(Profile profile);
+
+}  // namespace caisson::container

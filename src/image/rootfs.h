@@ -1,0 +1,20 @@
+// From an image source to a root file system.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "spec/rootfs.h"
+
+namespace caisson::image {
+
+/// Resolves `host:` or `dir:PATH`. `home` is where prepared layers are kept. Errors:
+/// `source_missing`, `source_unknown`.
+Result<Rootfs> resolve_source(std::string_view source, const std::string& home);
+
+/// The lower layer of `host:`: a small tree with a synthesised /etc, made once per state of the
+/// host's and kept under `home`/host-view/. Returns its path.
+Result<std::string> host_view(const std::string& home);
+
+}  // namespace caisson::image

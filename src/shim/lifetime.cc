@@ -1,0 +1,267 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/clock.h"
+#include "container/container.h"
+#include "shim/shim.h"
+#include "sys/socket.h"
+
+namespace caisson::shim {
+
+using backend::kMainProcess;
+using backend::ProcessEvent;
+using backend::ProcessId;
+
+Result<> Shim::start() {
+  const std::string data = box_.layout.box(box_.id);
+  log_.emplace(data, box_.spec.limits.output.max_bytes);
+  output_.emplace(poller_, *log_,
+                  [this](std::uint32_t stream, std::uint64_t offset, std::string_view bytes) {
+                    for (auto& [fd, connection] : connections_) {
+                      if (connection->role != Role::kMain) continue;
+                      connection->send_data(stream, offset, bytes);
+                      poller_.change(fd, EPOLLIN | EPOLLOUT);
+                    }
+                    const OutputLimit& limit = box_.spec.limits.output;
+                    if (limit.action == OutputAction::kKill && output_->total() > limit.max_bytes)
+                      end_box(ExitReason::kOutputLimit);
+                    update_room();
+                  });
+  run_dir_ = TRY(open_fd(box_.layout.run_dir, O_PATH | O_DIRECTORY));
+  listener_ = TRY(sys::listen_at(run_dir_.get(), box_.id + ".sock"));
+  if (box_.spec.workdir.empty()) box_.spec.workdir = box_.rootfs.workdir;
+  sandbox_ = container::make_container({box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(),
+                                        box_.layout.run_dir + "/id-ranges", box_.fail_at});
+  started_ = TRY(sandbox_->start());
+  exec_began_ns_ = boot_ns();
+  TRY(spawn_main());
+  poller_.watch(sandbox_->event_fd(), EPOLLIN, [this](std::uint32_t) { on_sandbox(); });
+  return {};
+}
+
+Result<> Shim::spawn_main() {
+  backend::Stdio stdio;
+  Fd out, err;
+  if (box_.spec.tty) {
+    backend::Terminal terminal = TRY(sandbox_->open_terminal(box_.spec.user));
+    stdio.in = TRY(duplicate(terminal.slave.get()));
+    stdio.out = TRY(duplicate(terminal.slave.get()));
+    stdio.err = std::move(terminal.slave);
+    out = std::move(terminal.master);
+  } else {
+    Pipe out_pipe = TRY(make_pipe());
+    Pipe err_pipe = TRY(make_pipe());
+    if (box_.spec.open_stdin) {
+      Pipe in_pipe = TRY(make_pipe());
+      stdio.in = std::move(in_pipe.read);
+      main_stdin_ = std::move(in_pipe.write);
+    } else {
+      stdio.in = TRY(open_fd("/dev/null", O_RDONLY));
+    }
+    stdio.out = std::move(out_pipe.write);
+    stdio.err = std::move(err_pipe.write);
+    out = std::move(out_pipe.read);
+    err = std::move(err_pipe.read);
+  }
+  TRY(sandbox_->spawn(kMainProcess,
+                      {box_.spec.command, box_.spec.env, box_.spec.workdir, box_.spec.user,
+                       box_.spec.groups, box_.spec.tty},
+                      std::move(stdio)));
+  output_->set_room(0);  // nothing is read before somebody may have attached
+  output_->open(std::move(out), std::move(err));
+  return {};
+}
+
+void Shim::on_sandbox() {
+  for (const ProcessEvent& event : sandbox_->events()) on_event(event);
+  if (!done_ && sandbox_->gone()) finish();
+}
+
+void Shim::on_event(const ProcessEvent& event) {
+  switch (event.kind) {
+    case ProcessEvent::Kind::kStarted: return on_started(event.id);
+    case ProcessEvent::Kind::kFailed: return on_failed(event.id, *event.error);
+    case ProcessEvent::Kind::kEnded: break;
+  }
+  if (event.id != kMainProcess) return on_exec_ended(event);
+  if (done_) return;
+  processes_[kMainProcess].facts.wait_status = event.status;
+  main_ended_ns_ = boot_ns();
+  sandbox_->kill_all();
+}
+
+void Shim::on_started(ProcessId id) {
+  Process& process = processes_[id];
+  process.started_ns = boot_ns();
+  const auto client = connections_.find(process.client);
+  if (id == kMainProcess) {
+    started_->stages.push_back({"exec", std::chrono::nanoseconds(boot_ns() - exec_began_ns_)});
+    main_started_ns_ = process.started_ns;
+    running_ = true;
+    start_limits();
+    poller_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+    if (client != connections_.end()) {
+      if (box_.attach)
+        attach(*client->second, started_);
+      else
+        client->second->reply({.started = started_});
+      flush(*client->second);
+    }
+    update_room();
+    return;
+  }
+  if (process.wall_time)
+    process.timer = poller_.after(process.wall_time->count(), [this, id] {
+      const auto found = processes_.find(id);
+      if (found == processes_.end()) return;
+      found->second.timer.reset();
+      if (!found->second.facts.ended_by_us) found->second.facts.ended_by_us = ExitReason::kTimeout;
+      [[maybe_unused]] Result<> sent = sandbox_->signal(id, SIGKILL, true);
+    });
+  if (client == connections_.end()) return process.terminal.reset();
+  std::vector<Fd> fds;
+  if (process.terminal) fds.push_back(std::move(process.terminal));
+  client->second->reply({}, std::move(fds));
+  flush(*client->second);
+}
+
+void Shim::on_failed(ProcessId id, const Error& error) {
+  if (id == kMainProcess) return fail_start(error);
+  const auto client = connections_.find(processes_[id].client);
+  processes_.erase(id);
+  if (client == connections_.end()) return;
+  client->second->role = Role::kNew;
+  client->second->process = kMainProcess;
+  client->second->reply({.error = error});
+  flush(*client->second);
+}
+
+void Shim::on_exec_ended(const ProcessEvent& event) {
+  const auto found = processes_.find(event.id);
+  if (found == processes_.end()) return;
+  Process& process = found->second;
+  if (process.timer) poller_.cancel(*process.timer);
+  process.facts.wait_status = event.status;
+  process.facts.oom_killed = sandbox_->oom_kills() > process.oom_before;
+  process.facts.fork_refused = sandbox_->pid_limit_hits() > 0;
+  ExitInfo info = judge(process.facts);
+  info.duration = std::chrono::nanoseconds(boot_ns() - process.started_ns);
+  info.usage.wall = info.duration;
+  info.usage.cpu_user = event.cpu_user;
+  info.usage.cpu_system = event.cpu_system;
+  const auto client = connections_.find(process.client);
+  processes_.erase(found);
+  if (client == connections_.end()) return;
+  client->second->send_exit(info);
+  flush(*client->second);
+}
+
+void Shim::start_limits() {
+  const Limits& limits = box_.spec.limits;
+  if (limits.wall_time)
+    poller_.after(limits.wall_time->count(), [this] { end_box(ExitReason::kTimeout); });
+  if (limits.cpu_time) check_cpu_time();
+  if (limits.disk_bytes) check_disk();
+}
+
+/// CPU time grows at most as fast as all processors run, so the next look can be that far away.
+void Shim::check_cpu_time() {
+  const std::int64_t left = box_.spec.limits.cpu_time->count() - sandbox_->cpu_time().count();
+  if (left <= 0) return end_box(ExitReason::kCpuTime);
+  const auto processors = std::max(1u, std::thread::hardware_concurrency());
+  poller_.after(std::max<std::int64_t>(left / processors, 5'000'000), [this] {
+    if (!done_) check_cpu_time();
+  });
+}
+
+void Shim::check_disk() {
+  constexpr std::int64_t kInterval = 50'000'000;
+  if (sandbox_->disk_bytes().value_or(0) > *box_.spec.limits.disk_bytes)
+    return end_box(ExitReason::kDiskFull);
+  poller_.after(kInterval, [this] {
+    if (!done_) check_disk();
+  });
+}
+
+void Shim::end_box(ExitReason reason) {
+  if (done_ || !sandbox_) return;
+  EndingFacts& facts = processes_[kMainProcess].facts;
+  if (!facts.ended_by_us) facts.ended_by_us = reason;
+  sandbox_->kill_all();
+}
+
+void Shim::finish() {
+  done_ = true;
+  output_->drain();
+  if (main_ended_ns_ == 0) main_ended_ns_ = boot_ns();
+  EndingFacts facts = processes_[kMainProcess].facts;
+  facts.oom_killed = sandbox_->oom_kills() > 0;
+  facts.fork_refused = sandbox_->pid_limit_hits() > 0;
+  facts.disk_limited = box_.spec.limits.disk_bytes.has_value();
+  facts.disk_full = facts.disk_limited &&
+                    sandbox_->disk_bytes().value_or(0) >= *box_.spec.limits.disk_bytes;
+  backend::EndedRecord record;
+  record.exit = judge(facts);
+  record.exit.duration = std::chrono::nanoseconds(main_ended_ns_ - main_started_ns_);
+  record.exit.usage = sandbox_->usage();
+  record.exit.usage.wall = record.exit.duration;
+  record.exit.output_bytes = output_->total();
+  record.exit.output_dropped_bytes = log_->dropped();
+  record.finished_ns = wall_ns();
+
+  // The record is written before anybody is told, so that no client knows more than the next
+  // process to open the home.
+  if (Result<Fd> dir = open_fd(box_.layout.ended(), O_RDONLY | O_DIRECTORY)) {
+    [[maybe_unused]] Result<> kept =
+        replace_file(dir->get(), box_.id, backend::encode_ended(record), 0600);
+  }
+  [[maybe_unused]] Result<> cleaned = sandbox_->cleanup();
+  ::unlinkat(run_dir_.get(), (box_.id + ".sock").c_str(), 0);
+  listener_.reset();
+
+  for (auto& [id, process] : processes_) {
+    if (id == kMainProcess) continue;
+    const auto client = connections_.find(process.client);
+    if (client == connections_.end()) continue;
+    if (!process.facts.ended_by_us) process.facts.ended_by_us = ExitReason::kKilled;
+    ExitInfo info = judge(process.facts);
+    info.duration = std::chrono::nanoseconds(boot_ns() - process.started_ns);
+    info.usage.wall = info.duration;
+    client->second->send_exit(info);
+  }
+  for (auto& [fd, connection] : connections_)
+    if (connection->role == Role::kMain || connection->role == Role::kWaiter)
+      connection->send_exit(record.exit);
+  leave_soon();
+}
+
+void Shim::fail_start(const Error& error) {
+  done_ = true;
+  status_ = 1;
+  if (sandbox_) {
+    poller_.forget(sandbox_->event_fd());
+    sandbox_.reset();  // ends and reaps what was started, and removes its cgroups
+  }
+  ::unlinkat(run_dir_.get(), (box_.id + ".sock").c_str(), 0);
+  listener_.reset();
+  const auto client = connections_.find(processes_[kMainProcess].client);
+  if (client != connections_.end()) client->second->reply({.error = error});
+  leave_soon();
+}
+
+/// Clients that do not read lose what they have not read.
+void Shim::leave_soon() {
+  constexpr std::int64_t kPatience = 5'000'000'000;
+  std::vector<int> fds;
+  for (const auto& [fd, connection] : connections_) fds.push_back(fd);
+  for (int fd : fds)
+    if (const auto found = connections_.find(fd); found != connections_.end())
+      flush(*found->second);
+  poller_.after(kPatience, [this] { connections_.clear(); });
+}
+
+}  // namespace caisson::shim

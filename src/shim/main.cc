@@ -1,0 +1,46 @@
+// caisson-shim: started by the library with one socket as descriptor 3.
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "shim/shim.h"
+
+namespace {
+
+constexpr int kControl = 3;
+
+/// Nothing of whoever started us stays: descriptors, directory, words visible in /proc.
+bool detach_from_caller(int argc, char** argv) {
+  ::syscall(SYS_close_range, kControl + 1, ~0u, 0);
+  if (::fcntl(kControl, F_SETFD, FD_CLOEXEC) < 0) return false;
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return false;
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  ::close(null);
+  for (int i = 1; i < argc; ++i) std::memset(argv[i], 0, std::strlen(argv[i]));
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+  ::signal(SIGINT, SIG_IGN);
+  ::umask(077);
+  return ::chdir("/") == 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 1 || ::fcntl(kControl, F_GETFD) < 0) {
+    std::fputs("caisson-shim: started by the Caisson library, not by hand\n", stderr);
+    return 125;
+  }
+  if (!detach_from_caller(argc, argv)) return 1;
+  auto poller = caisson::shim::Poller::create();
+  if (!poller) return 1;
+  return caisson::shim::Shim(std::move(*poller), caisson::Fd(kControl)).run();
+}

@@ -1,0 +1,227 @@
+#include "shim/shim.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "sys/socket.h"
+
+namespace caisson::shim {
+
+using backend::kMainProcess;
+
+Shim::Shim(Poller poller, Fd control) : poller_(std::move(poller)) {
+  add_connection(std::move(control));
+}
+
+int Shim::run() {
+  while (!done_ || std::ranges::any_of(connections_, [](const auto& c) {
+    return c.second->pending();
+  })) {
+    poller_.run_once();
+    dropped_.clear();
+    // Nobody is left who could say what to start.
+    if (!sandbox_ && connections_.empty()) break;
+  }
+  return status_;
+}
+
+void Shim::add_connection(Fd socket) {
+  [[maybe_unused]] Result<> set = set_nonblocking(socket.get());
+  const int fd = socket.get();
+  connections_[fd] = std::make_unique<Connection>(std::move(socket));
+  poller_.watch(fd, EPOLLIN, [this, fd](std::uint32_t events) { on_ready(fd, events); });
+}
+
+void Shim::accept_clients() {
+  for (;;) {
+    Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!client) return;
+    // The directory's mode keeps others out; this holds even if somebody changes it.
+    const Result<uid_t> uid = sys::peer_uid(client.get());
+    if (uid && (*uid == ::geteuid() || *uid == 0)) add_connection(std::move(client));
+  }
+}
+
+void Shim::on_ready(int fd, std::uint32_t events) {
+  const auto found = connections_.find(fd);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second;
+  if ((events & (EPOLLIN | EPOLLHUP)) != 0 && !read_frames(connection)) return drop(fd);
+  if (connections_.contains(fd)) flush(connection);
+}
+
+bool Shim::read_frames(Connection& connection) {
+  const bool open = connection.receive();
+  for (;;) {
+    Result<std::optional<wire::Frame>> frame = connection.next();
+    if (!frame) return false;
+    if (!*frame) return open;
+    if (!on_frame(connection, **frame)) return false;
+  }
+}
+
+bool Shim::on_frame(Connection& connection, const wire::Frame& frame) {
+  if (frame.type == wire::FrameType::kCredit) {
+    const Result<std::uint64_t> bytes = wire::decode_credit(frame);
+    if (!bytes) return false;
+    connection.grant(*bytes);
+    update_room();
+    return true;
+  }
+  if (frame.type != wire::FrameType::kRequest) return false;
+  Result<backend::Request> request = backend::decode_request(frame.payload);
+  if (request)
+    on_request(connection, std::move(*request));
+  else
+    connection.reply({.error = request.error()});
+  return true;
+}
+
+void Shim::on_request(Connection& connection, backend::Request request) {
+  const bool start = std::holds_alternative<backend::StartRequest>(request);
+  if (start == (sandbox_ != nullptr) || (!start && (!running_ || done_))) {
+    connection.reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
+                                          "the box is not in a state for this request")});
+    return;
+  }
+  std::visit([&](auto& r) { handle(connection, std::move(r)); }, request);
+}
+
+void Shim::flush(Connection& connection) {
+  const int fd = connection.fd();
+  if (!connection.flush()) return drop(fd);
+  poller_.change(fd, connection.pending() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void Shim::drop(int fd) {
+  const auto found = connections_.find(fd);
+  if (found == connections_.end()) return;
+  poller_.forget(fd);
+  dropped_.push_back(std::move(found->second));
+  connections_.erase(found);
+  for (auto& [id, process] : processes_)
+    if (process.client == fd) process.client = -1;
+  update_room();
+}
+
+/// Output is read only as fast as the slowest attached client takes it; with nobody attached it
+/// goes to the log alone.
+void Shim::update_room() {
+  if (!output_) return;
+  std::uint64_t room = UINT64_MAX;
+  for (const auto& [fd, connection] : connections_)
+    if (connection->role == Role::kMain) room = std::min(room, connection->credit());
+  output_->set_room(room);
+}
+
+void Shim::attach(Connection& connection, const std::optional<backend::Started>& started) {
+  connection.role = Role::kMain;
+  backend::Reply reply;
+  reply.started = started;
+  std::vector<Fd> fds;
+  if (box_.spec.tty) {
+    if (Result<Fd> master = duplicate(output_->out_fd())) fds.push_back(std::move(*master));
+  } else if (main_stdin_) {
+    fds.push_back(std::move(main_stdin_));
+  }
+  connection.reply(reply, std::move(fds));
+  update_room();
+}
+
+void Shim::handle(Connection& connection, backend::StartRequest request) {
+  box_ = std::move(request);
+  processes_[kMainProcess].client = connection.fd();
+  if (Result<> begun = start(); !begun) fail_start(begun.error());
+}
+
+void Shim::handle(Connection& connection, backend::ExecRequest request) {
+  const ExecSpec& spec = request.spec;
+  const std::vector<Fd> fds = connection.take_fds();
+  backend::Stdio stdio;
+  Process process;
+  const auto prepare = [&]() -> Result<> {
+    if (spec.tty) {
+      backend::Terminal terminal =
+          TRY(sandbox_->open_terminal(spec.user.empty() ? box_.spec.user : spec.user));
+      stdio.in = TRY(duplicate(terminal.slave.get()));
+      stdio.out = TRY(duplicate(terminal.slave.get()));
+      stdio.err = std::move(terminal.slave);
+      process.terminal = std::move(terminal.master);
+    } else if (fds.size() == 3) {
+      stdio.in = TRY(duplicate(fds[0].get()));
+      stdio.out = TRY(duplicate(fds[1].get()));
+      stdio.err = TRY(duplicate(fds[2].get()));
+    } else {
+      return make_error(Code::kInvalidArgument, "protocol_error",
+                        "start exec: three descriptors must come with the request");
+    }
+    backend::ProcessSpec image{spec.command, box_.spec.env,
+                               spec.workdir.empty() ? box_.spec.workdir : spec.workdir,
+                               spec.user.empty() ? box_.spec.user : spec.user,
+                               spec.user.empty() ? box_.spec.groups : std::vector<std::string>{},
+                               spec.tty};
+    for (const auto& [key, value] : spec.env) image.env[key] = value;
+    return sandbox_->spawn(next_process_, image, std::move(stdio));
+  };
+  if (Result<> spawned = prepare(); !spawned) {
+    connection.reply({.error = spawned.error()});
+    return;
+  }
+  connection.role = Role::kExec;
+  connection.process = next_process_;
+  process.client = connection.fd();
+  process.wall_time = spec.wall_time;
+  process.oom_before = sandbox_->oom_kills();
+  processes_[next_process_++] = std::move(process);
+}
+
+void Shim::handle(Connection& connection, backend::AttachRequest) { attach(connection, {}); }
+
+void Shim::handle(Connection& connection, backend::WaitRequest) {
+  connection.role = Role::kWaiter;
+}
+
+void Shim::handle(Connection& connection, backend::SignalRequest request) {
+  const auto found = processes_.find(connection.process);
+  backend::Reply reply;
+  if (found != processes_.end()) {
+    found->second.facts.sent_signals.insert(request.number);
+    if (Result<> sent = sandbox_->signal(connection.process, request.number, false); !sent)
+      reply.error = sent.error();
+  }
+  if (connection.role == Role::kNew) connection.reply(reply);
+}
+
+void Shim::handle(Connection& connection, backend::KillRequest request) {
+  if (connection.role == Role::kExec) {
+    const auto found = processes_.find(connection.process);
+    if (found == processes_.end()) return;
+    if (!found->second.facts.ended_by_us) found->second.facts.ended_by_us = request.reason;
+    [[maybe_unused]] Result<> sent = sandbox_->signal(connection.process, SIGKILL, true);
+    return;
+  }
+  end_box(request.reason);
+  if (connection.role == Role::kNew) connection.reply({});
+}
+
+void Shim::handle(Connection& connection, backend::StopRequest request) {
+  EndingFacts& facts = processes_[kMainProcess].facts;
+  const int number = box_.spec.stop_signal.empty()
+                         ? SIGTERM
+                         : parse_signal(box_.spec.stop_signal).value_or(SIGTERM);
+  facts.sent_signals.insert(number);
+  if (!facts.ended_by_us) facts.ended_by_us = ExitReason::kKilled;
+  [[maybe_unused]] Result<> sent = sandbox_->signal(kMainProcess, number, false);
+  poller_.after(request.grace.count(), [this] { end_box(ExitReason::kKilled); });
+  if (connection.role == Role::kNew) connection.reply({});
+}
+
+void Shim::handle(Connection& connection, backend::StatsRequest) {
+  connection.reply({.usage = sandbox_->usage()});
+}
+
+}  // namespace caisson::shim

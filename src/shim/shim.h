@@ -1,0 +1,92 @@
+// Shim: owns one box. Starts it, serves its clients, enforces its time limits, tells how it ended.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "backend/protocol.h"
+#include "backend/sandbox.h"
+#include "shim/connection.h"
+#include "shim/ending.h"
+#include "shim/log.h"
+#include "shim/main_output.h"
+#include "shim/poller.h"
+
+namespace caisson::shim {
+
+class Shim final {
+ public:
+  Shim(Poller poller, Fd control);
+  /// Serves until the box has ended and everybody knows. Returns the program's exit status.
+  int run();
+
+ private:
+  // shim.cc: connections and their requests
+  void add_connection(Fd socket);
+  void accept_clients();
+  void on_ready(int fd, std::uint32_t events);
+  bool read_frames(Connection& connection);
+  bool on_frame(Connection& connection, const wire::Frame& frame);
+  void on_request(Connection& connection, backend::Request request);
+  void flush(Connection& connection);
+  void drop(int fd);
+  void attach(Connection& connection, const std::optional<backend::Started>& started);
+  void update_room();
+
+  void handle(Connection&, backend::StartRequest);
+  void handle(Connection&, backend::ExecRequest);
+  void handle(Connection&, backend::AttachRequest);
+  void handle(Connection&, backend::WaitRequest);
+  void handle(Connection&, backend::SignalRequest);
+  void handle(Connection&, backend::KillRequest);
+  void handle(Connection&, backend::StopRequest);
+  void handle(Connection&, backend::StatsRequest);
+
+  // lifetime.cc: the box from start to end
+  Result<> start();
+  Result<> spawn_main();
+  void on_sandbox();
+  void on_event(const backend::ProcessEvent& event);
+  void on_started(backend::ProcessId id);
+  void on_failed(backend::ProcessId id, const Error& error);
+  void on_exec_ended(const backend::ProcessEvent& event);
+  void start_limits();
+  void check_cpu_time();
+  void check_disk();
+  /// Ends the whole box because of `reason`; the first reason counts.
+  void end_box(ExitReason reason);
+  void finish();
+  void fail_start(const Error& error);
+  void leave_soon();
+
+  struct Process {
+    int client = -1;  ///< the connection that waits for it
+    std::int64_t started_ns = 0;
+    EndingFacts facts;
+    std::optional<std::chrono::nanoseconds> wall_time;
+    std::optional<Poller::TimerId> timer;
+    Fd terminal;      ///< master, until it is handed to the client
+    std::uint64_t oom_before = 0;
+  };
+
+  Poller poller_;
+  backend::StartRequest box_;
+  std::unique_ptr<backend::Sandbox> sandbox_;
+  std::optional<Log> log_;
+  std::optional<MainOutput> output_;
+  std::optional<backend::Started> started_;
+  Fd listener_, run_dir_;
+  Fd main_stdin_;  ///< kept until a client takes it
+  std::map<int, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>> dropped_;  ///< freed when no handler is running
+  std::map<backend::ProcessId, Process> processes_;
+  backend::ProcessId next_process_ = backend::kMainProcess + 1;
+  std::int64_t main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
+  bool running_ = false;
+  bool done_ = false;
+  int status_ = 0;
+};
+
+}  // namespace caisson::shim

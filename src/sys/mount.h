@@ -1,0 +1,43 @@
+// Mounts by descriptor: fsopen(2), open_tree(2), mount_setattr(2), move_mount(2).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/fd.h"
+
+namespace caisson::sys {
+
+/// Bits of mount_setattr(2), independent of the header that defines them.
+struct MountFlags {
+  bool read_only = false;
+  bool nosuid = true;
+  bool nodev = true;
+  bool noexec = false;
+  friend bool operator==(const MountFlags&, const MountFlags&) = default;
+};
+
+using FsOptions = std::vector<std::pair<std::string, std::string>>;
+
+/// A detached mount of a new instance of file system `type`.
+Result<Fd> make_mount(const std::string& type, const FsOptions& options, MountFlags flags);
+/// Whether an operation includes the mounts below the one it names.
+enum class Below { kExclude, kInclude };
+/// A detached copy of the mount at `fd` (a directory or file opened with O_PATH).
+Result<Fd> clone_mount(int fd, std::string_view name, Below below = Below::kInclude);
+/// Sets flags on a detached or attached mount.
+Result<> set_flags(int mount, MountFlags flags, std::string_view name,
+                   Below below = Below::kInclude);
+/// Makes a detached mount show ids through the mapping of user namespace `userns`.
+Result<> set_idmap(int mount, int userns, std::string_view name);
+/// Attaches a detached mount on `target` (an O_PATH descriptor).
+Result<> attach(int mount, int target, std::string_view name);
+
+/// Makes every mount of this namespace private, so that nothing propagates either way.
+Result<> make_private();
+/// Makes `root` (a mounted directory) the root of this mount namespace and drops the old one.
+Result<> change_root(int root);
+
+}  // namespace caisson::sys

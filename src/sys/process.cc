@@ -1,0 +1,78 @@
+#include "sys/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <string>
+
+#include "base/fd.h"
+
+namespace caisson::sys {
+namespace {
+
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end == text.data()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::uint64_t> value_of(std::string_view text, std::string_view key) {
+  const auto at = text.find(key);
+  if (at == text.npos) return std::nullopt;
+  return number(text.substr(at + key.size()));
+}
+
+}  // namespace
+
+std::optional<ProcessIo> parse_process_io(std::string_view text) {
+  const auto read = value_of(text, "\nread_bytes: ");
+  const auto write = value_of(text, "\nwrite_bytes: ");
+  if (!read || !write) return std::nullopt;
+  return ProcessIo{*read, *write};
+}
+
+std::optional<ProcessIo> process_io(int pid) {
+  Result<std::string> text = read_file(format("/proc/{}/io", pid), 4096);
+  if (!text) return std::nullopt;
+  return parse_process_io(*text);
+}
+
+std::optional<std::chrono::nanoseconds> parse_cpu_time(std::string_view stat) {
+  // The command, in parentheses, may hold anything; fields are counted from its end. utime is
+  // field 14 and the first field after the command is 3.
+  const auto close = stat.rfind(')');
+  if (close == stat.npos) return std::nullopt;
+  stat.remove_prefix(close + 1);
+  std::uint64_t ticks = 0;
+  for (int field = 3; field <= 17; ++field) {
+    const auto start = stat.find_first_not_of(' ');
+    if (start == stat.npos) return std::nullopt;
+    stat.remove_prefix(start);
+    const auto end = std::min(stat.find(' '), stat.size());
+    if (field >= 14) ticks += number(stat.substr(0, end)).value_or(0);
+    stat.remove_prefix(end);
+  }
+  const auto per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  return std::chrono::nanoseconds(ticks * (1'000'000'000 / per_second));
+}
+
+std::chrono::nanoseconds proc_cpu_time(int proc) {
+  std::chrono::nanoseconds total{0};
+  const int copy = ::openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* dir = copy < 0 ? nullptr : ::fdopendir(copy);
+  if (dir == nullptr) return total;
+  while (const dirent* entry = ::readdir(dir)) {
+    if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+    Result<Fd> file = open_at(proc, std::string(entry->d_name) + "/stat", O_RDONLY);
+    if (!file) continue;
+    if (Result<std::string> text = read_all(file->get(), 4096, "stat"))
+      total += parse_cpu_time(*text).value_or(std::chrono::nanoseconds(0));
+  }
+  ::closedir(dir);
+  return total;
+}
+
+}  // namespace caisson::sys

@@ -1,0 +1,14 @@
+// Removing directory trees.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace caisson::sys {
+
+/// Deletes `name` in the directory `parent` and all below it, by descriptor: symbolic links are
+/// removed, never followed, and other mounts are not entered. Absent is success.
+Result<> remove_tree(int parent, const std::string& name);
+
+}  // namespace caisson::sys

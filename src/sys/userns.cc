@@ -1,0 +1,206 @@
+#include "sys/userns.h"
+
+#include <fcntl.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <charconv>
+
+#include "base/scope_exit.h"
+#include "base/subprocess.h"
+
+namespace caisson::sys {
+namespace {
+
+std::string map_text(const std::vector<IdRange>& ranges) {
+  std::string text;
+  for (const IdRange& r : ranges) text += format("{} {} {}\n", r.inside, r.outside, r.count);
+  return text;
+}
+
+Result<> write_map(const std::string& path, const std::string& text) {
+  Fd fd = TRY(open_fd(path, O_WRONLY));
+  return write_all(fd.get(), text, path);
+}
+
+/// Runs in the helper: becomes the owner, makes the namespace, and waits to be read and killed.
+[[noreturn]] void hold_namespace(int report, uid_t uid, gid_t gid) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Without the fixup a change of uid keeps the capabilities, which unshare may need where
+  // unprivileged user namespaces are forbidden.
+  int err = 0;
+  if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0 ||
+      ::syscall(SYS_setresgid, gid, gid, gid) < 0 || ::syscall(SYS_setresuid, uid, uid, uid) < 0 ||
+      ::unshare(CLONE_NEWUSER) < 0)
+    err = errno;
+  // A change of ids makes the process undumpable, and its /proc files root's.
+  ::prctl(PR_SET_DUMPABLE, 1);
+  [[maybe_unused]] const ssize_t n = ::write(report, &err, sizeof err);
+  for (;;) ::pause();
+}
+
+Error userns_error(int err) {
+  Error error = errno_error(err, "create user namespace", "");
+  error.reason = "user_namespace_forbidden";
+  const auto off = [](const char* path, char value) {
+    Result<std::string> text = read_file(path);
+    return text && !text->empty() && text->front() == value;
+  };
+  if (off("/proc/sys/kernel/unprivileged_userns_clone", '0'))
+    error.hint = "set sysctl kernel.unprivileged_userns_clone=1";
+  else if (off("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
+    error.hint = "set sysctl kernel.apparmor_restrict_unprivileged_userns=0 or give caisson-shim "
+                 "an AppArmor profile with the rule 'userns,'";
+  else if (off("/proc/sys/user/max_user_namespaces", '0') || err == ENOSPC)
+    error.hint = "raise sysctl user.max_user_namespaces";
+  else if (err == EPERM)
+    error.hint = "a seccomp filter or security module of the surrounding container forbids "
+                 "unshare(CLONE_NEWUSER)";
+  return error;
+}
+
+/// Starts `program pid inside outside count ...`.
+Result<> run_map_tool(const char* program, pid_t pid, const std::vector<IdRange>& ranges) {
+  std::vector<std::string> argv = {program, std::to_string(pid)};
+  for (const IdRange& r : ranges)
+    for (std::uint32_t v : {r.inside, r.outside, r.count}) argv.push_back(std::to_string(v));
+  return run(argv);
+}
+
+}  // namespace
+
+Result<Fd> make_user_namespace(const IdMap& map, uid_t owner_uid, gid_t owner_gid) {
+  Pipe ready = TRY(make_pipe());
+  const pid_t helper = ::fork();
+  if (helper < 0) return sys_error("fork helper for user namespace", "");
+  if (helper == 0) hold_namespace(ready.write.get(), owner_uid, owner_gid);
+  ScopeExit reap([&] {
+    ::kill(helper, SIGKILL);
+    while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  });
+  ready.write.reset();
+  int err = 0;
+  if (::read(ready.read.get(), &err, sizeof err) != static_cast<ssize_t>(sizeof err)) err = EPIPE;
+  if (err != 0) return userns_error(err);
+  const std::string proc = format("/proc/{}/", helper);
+  TRY(write_map(proc + "uid_map", map_text(map.uids)));
+  TRY(write_map(proc + "gid_map", map_text(map.gids)));
+  return open_fd(proc + "ns/user", O_RDONLY);
+}
+
+std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid) {
+  std::vector<IdRange> ranges;
+  const std::string number = std::to_string(uid);
+  while (!file.empty()) {
+    const auto end = std::min(file.find('\n'), file.size());
+    std::string_view line = file.substr(0, end);
+    file.remove_prefix(std::min(end + 1, file.size()));
+    const auto first = line.find(':');
+    const auto second = first == line.npos ? line.npos : line.find(':', first + 1);
+    if (second == line.npos) continue;
+    const std::string_view who = line.substr(0, first);
+    if (who != user && who != number) continue;
+    IdRange range;
+    const char* stop = line.data() + line.size();
+    const auto a = std::from_chars(line.data() + first + 1, stop, range.outside);
+    const auto b = std::from_chars(line.data() + second + 1, stop, range.count);
+    if (a.ec == std::errc() && b.ec == std::errc() && range.count > 0) ranges.push_back(range);
+  }
+  return ranges;
+}
+
+namespace {
+
+/// Our id is 0 inside; subordinate ids follow from 1.
+std::vector<IdRange> with_subordinates(std::uint32_t own, const std::vector<IdRange>& ranges) {
+  std::vector<IdRange> map = {{0, own, 1}};
+  std::uint32_t next = 1;
+  for (const IdRange& r : ranges) {
+    const std::uint32_t count = std::min(r.count, kIdsPerBox - next);
+    if (count == 0) break;
+    map.push_back({next, r.outside, count});
+    next += count;
+  }
+  return map;
+}
+
+/// newuidmap has to run outside of the namespace that it fills: a child does it, told by a byte.
+Result<> enter_with_map_tools(const std::vector<IdRange>& uids, const std::vector<IdRange>& gids) {
+  const pid_t self = ::getpid();
+  Pipe go = TRY(make_pipe());
+  Pipe done = TRY(make_pipe());
+  const pid_t child = ::fork();
+  if (child < 0) return sys_error("fork helper for id maps", "");
+  if (child == 0) {
+    go.write.reset();
+    done.read.reset();
+    char byte = 0;
+    if (::read(go.read.get(), &byte, 1) != 1) ::_exit(1);
+    Result<> result = run_map_tool("/usr/bin/newuidmap", self, uids);
+    if (result) result = run_map_tool("/usr/bin/newgidmap", self, gids);
+    const std::string text = result ? "" : result.error().message;
+    [[maybe_unused]] Result<> told = write_all(done.write.get(), text, "report");
+    ::_exit(result ? 0 : 1);
+  }
+  go.read.reset();
+  done.write.reset();
+  ScopeExit reap([&] {
+    go.write.reset();
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  });
+  if (::unshare(CLONE_NEWUSER) < 0) return userns_error(errno);
+  TRY(write_all(go.write.get(), "x", "helper for id maps"));
+  const std::string failure = TRY(read_all(done.read.get(), 65536, "helper for id maps"));
+  if (!failure.empty())
+    return make_error(Code::kFailedPrecondition, "id_map_failed",
+                      format("map subordinate ids: {}", failure),
+                      "install the package uidmap and check /etc/subuid and /etc/subgid");
+  return {};
+}
+
+}  // namespace
+
+Result<> enter_outer_namespace(const std::vector<IdRange>& subuids,
+                               const std::vector<IdRange>& subgids) {
+  const uid_t uid = ::geteuid();
+  const gid_t gid = ::getegid();
+  if (!subuids.empty() && !subgids.empty()) {
+    TRY(enter_with_map_tools(with_subordinates(uid, subuids), with_subordinates(gid, subgids)));
+  } else {
+    if (::unshare(CLONE_NEWUSER) < 0) return userns_error(errno);
+    TRY(write_map("/proc/self/setgroups", "deny"));
+    TRY(write_map("/proc/self/uid_map", map_text({{0, uid, 1}})));
+    TRY(write_map("/proc/self/gid_map", map_text({{0, gid, 1}})));
+  }
+  return {};
+}
+
+Result<ClaimedRange> claim_id_range(const std::string& lock_file, std::uint32_t preferred) {
+  // One byte of the file stands for one range; open-file-description locks (fcntl(2)) go with
+  // the last descriptor, so a crash frees the range and nothing has to be recovered.
+  constexpr std::uint32_t kFirst = 0x70000000, kRanges = 4096;
+  ClaimedRange claim{TRY(open_fd(lock_file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)), 0};
+  for (std::uint32_t i = 0; i < kRanges; ++i) {
+    const std::uint32_t slot = (preferred + i) % kRanges;
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = slot;
+    lock.l_len = 1;
+    if (::fcntl(claim.lock.get(), F_OFD_SETLK, &lock) == 0) {
+      claim.first = kFirst + slot * kIdsPerBox;
+      return claim;
+    }
+    if (errno != EAGAIN && errno != EACCES) return sys_error("lock id range in", lock_file);
+  }
+  return make_error(Code::kResourceExhausted, "id_ranges_exhausted",
+                    format("claim id range in '{}': all {} are in use", lock_file, kRanges));
+}
+
+}  // namespace caisson::sys

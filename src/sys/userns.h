@@ -1,0 +1,49 @@
+// User namespaces and id ranges.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+
+namespace caisson::sys {
+
+/// A line of uid_map/gid_map, user_namespaces(7): `count` ids from `inside` are `outside` in the
+/// parent namespace.
+struct IdRange {
+  std::uint32_t inside = 0;
+  std::uint32_t outside = 0;
+  std::uint32_t count = 0;
+  friend bool operator==(const IdRange&, const IdRange&) = default;
+};
+struct IdMap {
+  std::vector<IdRange> uids, gids;
+  friend bool operator==(const IdMap&, const IdMap&) = default;
+};
+
+/// The ids a box uses: how many there are, and which id of our namespace is the box's 0.
+constexpr std::uint32_t kIdsPerBox = 65536;
+
+/// Makes a user namespace whose parent is ours, owned by (`owner_uid`, `owner_gid`) of ours. Needs
+/// CAP_SETUID and CAP_SETGID here. The namespace lives as long as the descriptor.
+Result<Fd> make_user_namespace(const IdMap& map, uid_t owner_uid, gid_t owner_gid);
+
+/// The ranges that /etc/subuid or /etc/subgid (subuid(5)) gives a user, by name or number.
+std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid);
+
+/// Moves this (single-threaded) process into a new user namespace in which it is root. With
+/// subordinate ids the map is written by newuidmap(1) and newgidmap(1), else it holds one id.
+Result<> enter_outer_namespace(const std::vector<IdRange>& subuids,
+                               const std::vector<IdRange>& subgids);
+
+/// Claims one of the machine's id ranges for as long as the descriptor stays open.
+struct ClaimedRange {
+  Fd lock;
+  std::uint32_t first = 0;
+};
+Result<ClaimedRange> claim_id_range(const std::string& lock_file, std::uint32_t preferred);
+
+}  // namespace caisson::sys
