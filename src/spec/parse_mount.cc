@@ -74,7 +74,8 @@ Result<bool> apply_tmpfs_option(const Input& input, std::string_view key, const 
     if (!size) return input.fault(size.error().message, size.error().hint);
     mount.size_bytes = *size;
   } else if (key == "mode") {
-    mount.mode = TRY(read_mode(input, TRY(read_value(input, option))));
+    const std::string_view text = TRY(read_value(input, option));
+    mount.mode = TRY(read_mode(input, text));
   } else if (key == "inodes") {
     const std::string_view text = TRY(read_value(input, option));
     mount.inodes = spec::to_unsigned(text);
@@ -101,7 +102,8 @@ Result<MountType> read_type(const Input& input, std::string_view text) {
 Result<> apply_mount_option(const Input& input, std::string_view key, const Option& option,
                             Mount& mount) {
   if (key == "type") {
-    mount.type = TRY(read_type(input, TRY(read_value(input, option))));
+    const std::string_view text = TRY(read_value(input, option));
+    mount.type = TRY(read_type(input, text));
   } else if (key == "source") {
     mount.source = spec::tidy_path(TRY(read_value(input, option)));
   } else if (key == "target") {
