@@ -1,0 +1,15 @@
+# caisson_fuzzer(NAME SOURCES ... LIBS ...)
+# A libFuzzer harness over fuzz/corpus/NAME. With CAISSON_FUZZ it is the fuzzer fuzz_NAME; otherwise
+# the same program runs every file of the corpus once, as the test fuzz.NAME.
+function(caisson_fuzzer name)
+  cmake_parse_arguments(F "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(fuzz_${name} ${F_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE ${F_LIBS} caisson_options)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  if(CAISSON_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/run_corpus.cc)
+    add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+  endif()
+endfunction()

@@ -1,0 +1,220 @@
+// BoxSpec, ExecSpec and what they hold.
+#include "spec/json_reader.h"
+#include "spec/state_json.h"
+
+namespace caisson {
+namespace spec {
+namespace {
+
+using nlohmann::json;
+
+json encode(const OutputLimit& limit) {
+  json object;
+  object["max_bytes"] = limit.max_bytes;
+  object["action"] = name_of(limit.action);
+  return object;
+}
+
+json encode(const Mount& mount) {
+  json object;
+  object["type"] = name_of(mount.type);
+  if (!mount.source.empty()) object["source"] = encode_text(mount.source);
+  object["target"] = encode_text(mount.target);
+  object["read_only"] = mount.read_only;
+  put(object, "size_bytes", mount.size_bytes);
+  put(object, "inodes", mount.inodes);
+  put(object, "mode", mount.mode);
+  return object;
+}
+
+json encode(const SecurityOptions& security) {
+  json object;
+  object["seccomp"] = name_of(security.seccomp);
+  if (!security.seccomp_policy.empty())
+    object["seccomp_policy"] = encode_text(security.seccomp_policy);
+  return object;
+}
+
+template <class Range>
+json encode_range(const Range& values) {
+  json array = json::array();
+  for (const auto& value : values) array.push_back(encode(value));
+  return array;
+}
+
+template <class T>
+Result<T> decode(const json& value, std::string_view name, UnknownFields unknown) {
+  T result;
+  TRY(read_value(value, result, Context{nullptr, name, {}, unknown}));
+  return result;
+}
+
+}  // namespace
+
+Result<> read_value(const json& value, OutputLimit& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("max_bytes", out.max_bytes);
+  in.field("action", out.action);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, Limits& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("memory_bytes", out.memory_bytes);
+  in.field("pids", out.pids);
+  in.field("cpus", out.cpus);
+  in.field("cpu_weight", out.cpu_weight);
+  in.field("cpu_time_ns", out.cpu_time);
+  in.field("wall_time_ns", out.wall_time);
+  in.field("open_files", out.open_files);
+  in.field("file_size_bytes", out.file_size_bytes);
+  in.field("disk_bytes", out.disk_bytes);
+  in.field("tmpfs_bytes", out.tmpfs_bytes);
+  in.field("tmpfs_inodes", out.tmpfs_inodes);
+  in.field("output", out.output);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, Mount& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.required("type", out.type);
+  in.field("source", out.source);
+  in.required("target", out.target);
+  in.field("read_only", out.read_only);
+  in.field("size_bytes", out.size_bytes);
+  in.field("inodes", out.inodes);
+  in.field("mode", out.mode);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, SecurityOptions& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("seccomp", out.seccomp);
+  in.field("seccomp_policy", out.seccomp_policy);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("name", out.name);
+  in.field("source", out.source);
+  in.field("isolation", out.isolation);
+  in.field("profile", out.profile);
+  in.field("command", out.command);
+  in.field("env", out.env);
+  in.field("workdir", out.workdir);
+  in.field("user", out.user);
+  in.field("groups", out.groups);
+  in.field("hostname", out.hostname);
+  in.field("read_only_root", out.read_only_root);
+  in.field("mounts", out.mounts);
+  in.field("limits", out.limits);
+  in.field("network", out.network);
+  in.field("security", out.security);
+  in.field("tty", out.tty);
+  in.field("open_stdin", out.open_stdin);
+  in.field("auto_remove", out.auto_remove);
+  in.field("labels", out.labels);
+  in.field("stop_signal", out.stop_signal);
+  in.field("allow_missing", out.allow_missing);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, ExecSpec& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("command", out.command);
+  in.field("env", out.env);
+  in.field("workdir", out.workdir);
+  in.field("user", out.user);
+  in.field("tty", out.tty);
+  in.field("open_stdin", out.open_stdin);
+  in.field("wall_time_ns", out.wall_time);
+  in.field("output", out.output);
+  return in.finish();
+}
+
+json encode(const Limits& limits) {
+  json object = json::object();
+  put(object, "memory_bytes", limits.memory_bytes);
+  put(object, "pids", limits.pids);
+  put(object, "cpus", limits.cpus);
+  put(object, "cpu_weight", limits.cpu_weight);
+  put(object, "cpu_time_ns", limits.cpu_time);
+  put(object, "wall_time_ns", limits.wall_time);
+  put(object, "open_files", limits.open_files);
+  put(object, "file_size_bytes", limits.file_size_bytes);
+  put(object, "disk_bytes", limits.disk_bytes);
+  put(object, "tmpfs_bytes", limits.tmpfs_bytes);
+  put(object, "tmpfs_inodes", limits.tmpfs_inodes);
+  object["output"] = encode(limits.output);
+  return object;
+}
+
+json encode(const BoxSpec& spec) {
+  json object;
+  object["name"] = encode_text(spec.name);
+  object["source"] = encode_text(spec.source);
+  object["isolation"] = name_of(spec.isolation);
+  object["profile"] = name_of(spec.profile);
+  object["command"] = encode(spec.command);
+  object["env"] = encode_text_map(spec.env);
+  object["workdir"] = encode_text(spec.workdir);
+  object["user"] = encode_text(spec.user);
+  object["groups"] = encode(spec.groups);
+  object["hostname"] = encode_text(spec.hostname);
+  object["read_only_root"] = spec.read_only_root;
+  object["mounts"] = encode_range(spec.mounts);
+  object["limits"] = encode(spec.limits);
+  object["network"] = name_of(spec.network);
+  object["security"] = encode(spec.security);
+  object["tty"] = spec.tty;
+  object["open_stdin"] = spec.open_stdin;
+  object["auto_remove"] = spec.auto_remove;
+  object["labels"] = encode_text_map(spec.labels);
+  object["stop_signal"] = encode_text(spec.stop_signal);
+  object["allow_missing"] =
+      encode(std::vector<std::string>(spec.allow_missing.begin(), spec.allow_missing.end()));
+  return object;
+}
+
+json encode(const ExecSpec& spec) {
+  json object;
+  object["command"] = encode(spec.command);
+  object["env"] = encode_text_map(spec.env);
+  object["workdir"] = encode_text(spec.workdir);
+  object["user"] = encode_text(spec.user);
+  object["tty"] = spec.tty;
+  object["open_stdin"] = spec.open_stdin;
+  put(object, "wall_time_ns", spec.wall_time);
+  object["output"] = encode(spec.output);
+  return object;
+}
+
+Result<BoxSpec> decode_box_spec(const json& value, UnknownFields unknown) {
+  return decode<BoxSpec>(value, "box spec", unknown);
+}
+Result<ExecSpec> decode_exec_spec(const json& value, UnknownFields unknown) {
+  return decode<ExecSpec>(value, "exec spec", unknown);
+}
+Result<Limits> decode_limits(const json& value, UnknownFields unknown) {
+  return decode<Limits>(value, "limits", unknown);
+}
+
+std::string to_json(const ExecSpec& spec) { return encode(spec).dump(); }
+
+Result<BoxSpec> box_spec_from_state(std::string_view text) {
+  return decode_box_spec(TRY(parse_json(text)), UnknownFields::kIgnore);
+}
+Result<ExecSpec> exec_spec_from_json(std::string_view text) {
+  return decode_exec_spec(TRY(parse_json(text)));
+}
+
+}  // namespace spec
+
+std::string to_json(const BoxSpec& spec) { return spec::encode(spec).dump(); }
+
+Result<BoxSpec> box_spec_from_json(std::string_view json) {
+  return spec::decode_box_spec(TRY(spec::parse_json(json)));
+}
+
+}  // namespace caisson

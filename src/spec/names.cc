@@ -1,0 +1,73 @@
+#include "spec/names.h"
+
+namespace caisson {
+namespace spec {
+
+std::span<const Name<Isolation>> names(Isolation) {
+  static constexpr Name<Isolation> kNames[] = {{Isolation::kContainer, "container"}};
+  return kNames;
+}
+
+std::span<const Name<Profile>> names(Profile) {
+  static constexpr Name<Profile> kNames[] = {
+      {Profile::kMinimal, "minimal"}, {Profile::kStandard, "standard"}, {Profile::kFull, "full"}};
+  return kNames;
+}
+
+std::span<const Name<Network>> names(Network) {
+  static constexpr Name<Network> kNames[] = {{Network::kNone, "none"},
+                                             {Network::kUnsafeHostNetwork, "host"}};
+  return kNames;
+}
+
+std::span<const Name<MountType>> names(MountType) {
+  static constexpr Name<MountType> kNames[] = {{MountType::kBind, "bind"},
+                                               {MountType::kTmpfs, "tmpfs"}};
+  return kNames;
+}
+
+std::span<const Name<SeccompMode>> names(SeccompMode) {
+  static constexpr Name<SeccompMode> kNames[] = {{SeccompMode::kProfile, "profile"},
+                                                 {SeccompMode::kCustom, "custom"},
+                                                 {SeccompMode::kUnconfined, "unconfined"}};
+  return kNames;
+}
+
+std::span<const Name<OutputAction>> names(OutputAction) {
+  static constexpr Name<OutputAction> kNames[] = {
+      {OutputAction::kStopCollecting, "stop-collecting"}, {OutputAction::kKill, "kill"}};
+  return kNames;
+}
+
+std::span<const Name<BoxState>> names(BoxState) {
+  static constexpr Name<BoxState> kNames[] = {
+      {BoxState::kConfigured, "configured"}, {BoxState::kStarting, "starting"},
+      {BoxState::kRunning, "running"},       {BoxState::kPaused, "paused"},
+      {BoxState::kStopping, "stopping"},     {BoxState::kStopped, "stopped"},
+      {BoxState::kFailed, "failed"}};
+  return kNames;
+}
+
+std::span<const Name<ExitReason>> names(ExitReason) {
+  static constexpr Name<ExitReason> kNames[] = {{ExitReason::kExited, "exited"},
+                                                {ExitReason::kSignaled, "signaled"},
+                                                {ExitReason::kTimeout, "timeout"},
+                                                {ExitReason::kCpuTime, "cpu_time"},
+                                                {ExitReason::kOom, "oom"},
+                                                {ExitReason::kPids, "pids"},
+                                                {ExitReason::kOutputLimit, "output_limit"},
+                                                {ExitReason::kDiskFull, "disk_full"},
+                                                {ExitReason::kKilled, "killed"},
+                                                {ExitReason::kLost, "lost"}};
+  return kNames;
+}
+
+}  // namespace spec
+
+std::string_view to_string(Isolation isolation) { return spec::name_of(isolation); }
+std::string_view to_string(Profile profile) { return spec::name_of(profile); }
+std::string_view to_string(Network network) { return spec::name_of(network); }
+std::string_view to_string(BoxState state) { return spec::name_of(state); }
+std::string_view to_string(ExitReason reason) { return spec::name_of(reason); }
+
+}  // namespace caisson

@@ -1,0 +1,200 @@
+// The command line's three spellings of a mount.
+#include <set>
+
+#include "caisson/spec.h"
+#include "spec/checks.h"
+#include "spec/names.h"
+#include "spec/path.h"
+#include "spec/text.h"
+
+namespace caisson {
+namespace {
+
+using spec::quote;
+
+/// What is being parsed, so that every fault names it.
+struct Input {
+  std::string_view what;
+  std::string_view text;
+  std::string_view reason;
+
+  Error fault(std::string_view cause, std::string hint = {}) const {
+    return spec::invalid(reason, format("parse {} {}: {}", what, quote(text), cause),
+                         std::move(hint));
+  }
+};
+
+struct Option {
+  std::string_view key;
+  std::optional<std::string_view> value;
+};
+
+Option to_option(std::string_view word) {
+  const std::size_t equals = word.find('=');
+  if (equals == std::string_view::npos) return {word, std::nullopt};
+  return {word.substr(0, equals), word.substr(equals + 1)};
+}
+
+/// Docker's synonyms and our own words.
+std::string_view canonical_key(std::string_view key) {
+  static constexpr std::pair<std::string_view, std::string_view> kSynonyms[] = {
+      {"src", "source"},      {"dst", "target"},      {"destination", "target"}, {"ro", "readonly"},
+      {"tmpfs-size", "size"}, {"tmpfs-mode", "mode"}, {"nr_inodes", "inodes"}};
+  for (const auto& [synonym, word] : kSynonyms)
+    if (key == synonym) return word;
+  return key;
+}
+
+Result<bool> read_flag(const Input& input, const Option& option) {
+  if (!option.value || *option.value == "true" || *option.value == "1") return true;
+  if (*option.value == "false" || *option.value == "0") return false;
+  return input.fault(format("{} is true or false, not {}", option.key, quote(*option.value)));
+}
+
+Result<std::string_view> read_value(const Input& input, const Option& option) {
+  if (option.value && !option.value->empty()) return *option.value;
+  return input.fault(format("{} needs a value", option.key));
+}
+
+Result<unsigned> read_mode(const Input& input, std::string_view text) {
+  unsigned mode = 0;
+  for (char c : text) {
+    if (c < '0' || c > '7' || mode > 0777)
+      return input.fault(format("mode {} is not an octal number up to 7777", quote(text)));
+    mode = mode * 8 + static_cast<unsigned>(c - '0');
+  }
+  return mode;
+}
+
+/// Options that every spelling of a tmpfs has; false when `key` is not one of them.
+Result<bool> apply_tmpfs_option(const Input& input, std::string_view key, const Option& option,
+                                Mount& mount) {
+  if (key == "size") {
+    const Result<std::uint64_t> size = parse_size(TRY(read_value(input, option)));
+    if (!size) return input.fault(size.error().message, size.error().hint);
+    mount.size_bytes = *size;
+  } else if (key == "mode") {
+    const std::string_view text = TRY(read_value(input, option));
+    mount.mode = TRY(read_mode(input, text));
+  } else if (key == "inodes") {
+    const std::string_view text = TRY(read_value(input, option));
+    mount.inodes = spec::to_unsigned(text);
+    if (!mount.inodes) return input.fault(format("inodes {} is not a number", quote(text)));
+  } else if (key == "readonly") {
+    mount.read_only = TRY(read_flag(input, option));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Result<MountType> read_type(const Input& input, std::string_view text) {
+  if (text == "volume" || text == "image")
+    return make_error(Code::kUnimplemented, input.reason,
+                      format("parse {} {}: mounts of type '{}' are not in this version", input.what,
+                             quote(input.text), text),
+                      "use type=bind with a directory of the host, or type=tmpfs");
+  if (const auto type = spec::find_named<MountType>(text)) return *type;
+  return input.fault(format("unknown type {}", quote(text)),
+                     spec::suggest(text, spec::all_names<MountType>(), "types"));
+}
+
+Result<> apply_mount_option(const Input& input, std::string_view key, const Option& option,
+                            Mount& mount) {
+  if (key == "type") {
+    const std::string_view text = TRY(read_value(input, option));
+    mount.type = TRY(read_type(input, text));
+  } else if (key == "source") {
+    mount.source = spec::tidy_path(TRY(read_value(input, option)));
+  } else if (key == "target") {
+    mount.target = spec::tidy_path(TRY(read_value(input, option)));
+  } else if (!TRY(apply_tmpfs_option(input, key, option, mount))) {
+    return input.fault(
+        format("unknown option {}", quote(option.key)),
+        spec::suggest(option.key,
+                      {"type", "source", "src", "target", "dst", "destination", "readonly", "ro",
+                       "size", "tmpfs-size", "mode", "tmpfs-mode", "inodes"},
+                      "options"));
+  }
+  return {};
+}
+
+Result<> refuse_repeated(const Input& input, std::string_view key,
+                         std::set<std::string_view>& seen) {
+  if (!seen.insert(key).second) return input.fault(format("{} is given twice", key));
+  return {};
+}
+
+/// A host path without a slash would be a named volume in Docker's spelling.
+bool is_volume_name(std::string_view host) {
+  return host.find('/') == std::string_view::npos && host != "." && host != "..";
+}
+
+Result<bool> read_access(const Input& input, std::string_view word) {
+  if (word == "ro") return true;
+  if (word == "rw") return false;
+  return input.fault(format("unknown option {}", quote(word)), "known options: ro, rw");
+}
+
+}  // namespace
+
+Result<Mount> parse_mount(std::string_view text) {
+  const Input input{"mount", text, "mount_invalid"};
+  Mount mount;
+  std::set<std::string_view> seen;
+  for (std::string_view word : spec::split(text, ',')) {
+    const Option option = to_option(word);
+    const std::string_view key = canonical_key(option.key);
+    TRY(refuse_repeated(input, key, seen));
+    TRY(apply_mount_option(input, key, option, mount));
+  }
+  if (!seen.contains("type")) return input.fault("type is missing", "type=bind or type=tmpfs");
+  TRY(spec::check_mount(mount));
+  return mount;
+}
+
+Result<Mount> parse_volume(std::string_view text, std::string_view base) {
+  const Input input{"volume", text, "volume_invalid"};
+  const std::vector<std::string_view> parts = spec::split(text, ':');
+  if (parts.size() < 2 || parts.size() > 3)
+    return input.fault("not of the form /host:/box[:ro|rw]",
+                       parts.size() == 1 ? "for a directory in memory use --tmpfs" : "");
+  if (parts[0].empty()) return input.fault("the host path is empty");
+  if (is_volume_name(parts[0]))
+    return make_error(Code::kUnimplemented, input.reason,
+                      format("parse volume {}: named volumes are not in this version", quote(text)),
+                      format("for a directory write ./{}:{}", parts[0], parts[1]));
+  if (!spec::is_absolute(parts[1])) return input.fault("the path in the box is not absolute");
+  Mount mount;
+  if (spec::is_absolute(parts[0])) {
+    mount.source = spec::tidy_path(parts[0]);
+  } else {
+    if (!spec::is_absolute(base)) return input.fault("a relative host path has no base here");
+    mount.source = spec::resolve_textually(base, parts[0]);
+  }
+  mount.target = spec::tidy_path(parts[1]);
+  if (parts.size() == 3) mount.read_only = TRY(read_access(input, parts[2]));
+  return mount;
+}
+
+Result<Mount> parse_tmpfs(std::string_view text) {
+  const Input input{"tmpfs", text, "tmpfs_invalid"};
+  const std::size_t colon = text.find(':');
+  Mount mount{.type = MountType::kTmpfs};
+  if (!spec::is_absolute(text)) return input.fault("the path is not absolute");
+  mount.target = spec::tidy_path(text.substr(0, colon));
+  if (colon == std::string_view::npos) return mount;
+  std::set<std::string_view> seen;
+  for (std::string_view word : spec::split(text.substr(colon + 1), ',')) {
+    const Option option = to_option(word);
+    const std::string_view key = word == "rw" ? "readonly" : canonical_key(option.key);
+    TRY(refuse_repeated(input, key, seen));
+    if (word == "rw" || TRY(apply_tmpfs_option(input, key, option, mount))) continue;
+    return input.fault(
+        format("unknown option {}", quote(option.key)),
+        spec::suggest(option.key, {"size", "mode", "inodes", "ro", "rw"}, "options"));
+  }
+  return mount;
+}
+
+}  // namespace caisson
