@@ -1,0 +1,124 @@
+#include "container/seccomp.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "container/seccomp_cache.h"
+#include "container/seccomp_default.h"
+
+namespace caisson::container {
+namespace {
+
+sys::SeccompAction native(SeccompPolicyAction action) {
+  switch (action) {
+    case SeccompPolicyAction::kAllow: return sys::SeccompAction::kAllow;
+    case SeccompPolicyAction::kErrno: return sys::SeccompAction::kErrno;
+    case SeccompPolicyAction::kKillProcess: return sys::SeccompAction::kKillProcess;
+    case SeccompPolicyAction::kKillThread: return sys::SeccompAction::kKillThread;
+    case SeccompPolicyAction::kTrap: return sys::SeccompAction::kTrap;
+    case SeccompPolicyAction::kTrace: return sys::SeccompAction::kTrace;
+    case SeccompPolicyAction::kLog: return sys::SeccompAction::kLog;
+  }
+  return sys::SeccompAction::kKillProcess;
+}
+
+sys::SeccompCompare native(SeccompPolicyOperator op) {
+  switch (op) {
+    case SeccompPolicyOperator::kNotEqual: return sys::SeccompCompare::kNotEqual;
+    case SeccompPolicyOperator::kLess: return sys::SeccompCompare::kLess;
+    case SeccompPolicyOperator::kLessEqual: return sys::SeccompCompare::kLessEqual;
+    case SeccompPolicyOperator::kEqual: return sys::SeccompCompare::kEqual;
+    case SeccompPolicyOperator::kGreaterEqual: return sys::SeccompCompare::kGreaterEqual;
+    case SeccompPolicyOperator::kGreater: return sys::SeccompCompare::kGreater;
+    case SeccompPolicyOperator::kMaskedEqual: return sys::SeccompCompare::kMaskedEqual;
+  }
+  return sys::SeccompCompare::kEqual;
+}
+
+sys::SeccompDecision native(SeccompPolicyDecision decision) {
+  return {native(decision.action), decision.value};
+}
+
+bool compares_one_argument_twice(const SeccompPolicyRule& rule) {
+  unsigned seen = 0;
+  for (const SeccompPolicyArgument& argument : rule.arguments) {
+    if ((seen >> argument.index & 1u) != 0) return true;
+    seen |= 1u << argument.index;
+  }
+  return false;
+}
+
+void add_rules(const SeccompPolicyRule& rule, std::vector<sys::SeccompRule>& out) {
+  std::vector<sys::SeccompCondition> conditions;
+  for (const SeccompPolicyArgument& argument : rule.arguments)
+    conditions.push_back(
+        {argument.index, native(argument.op), argument.value, argument.value_two});
+  const bool alternatives = compares_one_argument_twice(rule);
+  for (const std::string& name : rule.names) {
+    if (!alternatives) out.push_back({name, native(rule.decision), conditions});
+    for (std::size_t i = 0; alternatives && i < conditions.size(); ++i)
+      out.push_back({name, native(rule.decision), {conditions[i]}});
+  }
+}
+
+Result<SeccompPolicyContext> policy_context(const std::set<std::string>& granted_caps) {
+  utsname names;
+  if (::uname(&names) < 0) return sys_error("read kernel version", "");
+  const auto kernel = parse_kernel_release(names.release);
+  if (!kernel)
+    return make_error(Code::kInternal, "kernel_version_unknown",
+                      format("read kernel version '{}': not KERNEL.MAJOR", names.release));
+  return SeccompPolicyContext{granted_caps, *kernel, "amd64"};
+}
+
+/// Everything a compiled custom policy depends on: its text and what its filters look at.
+std::string custom_key(const std::string& policy, const SeccompPolicyContext& context) {
+  std::string key = format("custom {} {}.{}", CAISSON_SECCOMP_DIGEST, context.kernel.kernel,
+                           context.kernel.major);
+  for (const std::string& cap : context.capabilities) key.append(" ").append(cap);
+  return key.append("\n").append(policy);
+}
+
+Result<std::string> custom_program(const std::string& policy,
+                                   const std::set<std::string>& granted_caps,
+                                   const std::string& cache_dir) {
+  const SeccompPolicyContext context = TRY(policy_context(granted_caps));
+  return compiled_policy(cache_dir, custom_key(policy, context),
+                         [&]() -> Result<sys::SeccompRules> {
+                           const SeccompPolicy parsed = TRY(parse_seccomp_policy(policy));
+                           return seccomp_rules(resolve(parsed, context));
+                         });
+}
+
+}  // namespace
+
+sys::SeccompRules seccomp_rules(const SeccompPolicy& resolved) {
+  const auto allows = [&](std::string_view architecture) {
+    return std::find(resolved.architectures.begin(), resolved.architectures.end(), architecture) !=
+           resolved.architectures.end();
+  };
+  sys::SeccompRules rules;
+  rules.default_decision = native(resolved.default_decision);
+  rules.allow_i386 = allows("SCMP_ARCH_X86");
+  rules.allow_x32 = allows("SCMP_ARCH_X32");
+  for (const SeccompPolicyRule& rule : resolved.rules) add_rules(rule, rules.rules);
+  return rules;
+}
+
+Result<std::string> seccomp_program(const BoxSpec& spec, const std::set<std::string>& granted_caps,
+                                    const std::string& cache_dir) {
+  switch (spec.security.seccomp) {
+    case SeccompMode::kUnconfined: return std::string();
+    case SeccompMode::kCustom:
+      return custom_program(spec.security.seccomp_policy, granted_caps, cache_dir);
+    case SeccompMode::kProfile: break;
+  }
+  return compiled_policy(cache_dir, builtin_seccomp_key(spec.profile, granted_caps),
+                         [&]() -> Result<sys::SeccompRules> {
+                           return builtin_seccomp_rules(spec.profile, granted_caps);
+                         });
+}
+
+}  // namespace caisson::container

@@ -1,0 +1,40 @@
+// Caisson's own system-call policy: reviewed data, a reason for each group. docs/seccomp.md.
+#pragma once
+
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "caisson/spec.h"
+#include "sys/seccomp.h"
+
+namespace caisson::container {
+
+enum class SeccompVerdict : char {
+  kAllow,
+  kDeny,    ///< EPERM: the kernel has the call, the box may not use it
+  kAbsent,  ///< ENOSYS: as on a kernel without the call, so that programs take their fallback
+};
+
+struct SeccompGroup {
+  SeccompVerdict minimal, standard, full;
+  std::string_view capability;  ///< when given, the group is denied to a box without it
+  std::string_view reason;
+  std::string_view names;       ///< separated by single spaces
+};
+
+std::span<const SeccompGroup> seccomp_groups();
+
+/// The rules that look at arguments: clone, socket, socketpair, ioctl, personality.
+std::vector<sys::SeccompRule> seccomp_argument_rules(Profile profile);
+
+/// The whole policy of a profile for a box with these capabilities. Calls that it does not know
+/// are absent.
+sys::SeccompRules builtin_seccomp_rules(Profile profile, const std::set<std::string>& granted_caps);
+
+/// What identifies that policy, cheaply: changes whenever its source or the compiler does.
+std::string builtin_seccomp_key(Profile profile, const std::set<std::string>& granted_caps);
+
+}  // namespace caisson::container
