@@ -108,6 +108,9 @@ struct Encode {
     return {{"op", "stop"}, {"grace_ns", r.grace.count()}};
   }
   json operator()(const StatsRequest&) const { return {{"op", "stats"}}; }
+  json operator()(const RemoveRequest& r) const {
+    return {{"op", "remove"}, {"directory", r.directory}, {"name", r.name}};
+  }
 };
 
 json encode_error(const Error& error) {
@@ -178,6 +181,8 @@ Result<Request> decode_request(std::string_view payload) {
     request = StopRequest{std::chrono::nanoseconds(fields.integer("grace_ns"))};
   else if (op == "stats")
     request = StatsRequest{};
+  else if (op == "remove")
+    request = RemoveRequest{fields.text("directory"), fields.text("name")};
   else
     return make_error(Code::kUnimplemented, "protocol_error",
                       format("decode message: unknown request '{}'", op));

@@ -47,8 +47,12 @@ struct StopRequest {
   std::chrono::nanoseconds grace{0};
 };
 struct StatsRequest {};
+/// Delete the tree `name` in `directory` with the ids that boxes have; no box is involved.
+struct RemoveRequest {
+  std::string directory, name;
+};
 using Request = std::variant<StartRequest, ExecRequest, AttachRequest, WaitRequest, SignalRequest,
-                             KillRequest, StopRequest, StatsRequest>;
+                             KillRequest, StopRequest, StatsRequest, RemoveRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -121,7 +122,8 @@ Result<backend::Started> Container::start() {
   std::vector<std::string> warnings = plan_.warnings;
   for (std::string& w : TRY(check_limits(options_.spec, layout))) warnings.push_back(std::move(w));
   clock.lap("plan");
-  seccomp_ = TRY(seccomp_program(options_.spec, plan_.capabilities, options_.cache));
+  const std::vector<std::string> granted = sys::capability_names(plan_.capabilities);
+  seccomp_ = TRY(seccomp_program(options_.spec, {granted.begin(), granted.end()}, options_.cache));
   clock.lap("seccomp");
   TRY(make_cgroup(layout));
   clock.lap("cgroup");
@@ -448,6 +450,12 @@ Result<> Container::cleanup() {
 }
 
 }  // namespace
+
+Result<> enter_box_ids() {
+  const Facts facts = TRY(gather_facts({}));
+  if (facts.root) return {};
+  return sys::enter_outer_namespace(facts.subuids, facts.subgids);
+}
 
 std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options) {
   return std::make_unique<Container>(std::move(options));

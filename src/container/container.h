@@ -18,6 +18,9 @@ struct ContainerOptions {
   unsigned fail_at = 0;   ///< see Apply::run
 };
 
+/// Moves this process of an ordinary user to where it has the ids that its boxes have.
+Result<> enter_box_ids();
+
 std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options);
 
 }  // namespace caisson::container

@@ -12,6 +12,10 @@
 #include "engine/exec_impl.h"
 
 namespace caisson {
+
+using engine::deadline_passed;
+using engine::poll_timeout;
+
 namespace {
 
 constexpr std::uint64_t kWindow = 1u << 20;  ///< credit for carried output

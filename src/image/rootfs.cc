@@ -44,6 +44,12 @@ Result<Rootfs> directory_source(const std::string& path) {
 
 }  // namespace
 
+Result<> check_source(std::string_view source) {
+  if (source == "host:") return {};
+  TRY(resolve_source(source, ""));
+  return {};
+}
+
 Result<Rootfs> resolve_source(std::string_view source, const std::string& home) {
   if (source == "host:") return host_source(home);
   if (source.starts_with("dir:")) return directory_source(std::string(source.substr(4)));

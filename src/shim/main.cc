@@ -15,11 +15,13 @@
 namespace {
 
 constexpr int kControl = 3;
+constexpr int kClaim = 4;  ///< the box's lock, held to our end
 
 /// Nothing of whoever started us stays: descriptors, directory, words visible in /proc.
 bool detach_from_caller(int argc, char** argv) {
-  ::syscall(SYS_close_range, kControl + 1, ~0u, 0);
+  ::syscall(SYS_close_range, kClaim + 1, ~0u, 0);
   if (::fcntl(kControl, F_SETFD, FD_CLOEXEC) < 0) return false;
+  ::fcntl(kClaim, F_SETFD, FD_CLOEXEC);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return false;
   for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
@@ -39,6 +41,9 @@ int main(int argc, char** argv) {
     std::fputs("caisson-shim: started by the Caisson library, not by hand\n", stderr);
     return 125;
   }
+  // The embedding program reaps its child at once and has no further one.
+  const pid_t child = ::fork();
+  if (child != 0) ::_exit(child < 0 ? 1 : 0);
   if (!detach_from_caller(argc, argv)) return 1;
   auto poller = caisson::shim::Poller::create();
   if (!poller) return 1;

@@ -1,5 +1,6 @@
 #include "shim/shim.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -7,7 +8,9 @@
 
 #include <algorithm>
 
+#include "container/container.h"
 #include "sys/socket.h"
+#include "sys/tree.h"
 
 namespace caisson::shim {
 
@@ -82,7 +85,8 @@ bool Shim::on_frame(Connection& connection, const wire::Frame& frame) {
 }
 
 void Shim::on_request(Connection& connection, backend::Request request) {
-  const bool start = std::holds_alternative<backend::StartRequest>(request);
+  const bool start = std::holds_alternative<backend::StartRequest>(request) ||
+                     std::holds_alternative<backend::RemoveRequest>(request);
   if (start == (sandbox_ != nullptr) || (!start && (!running_ || done_))) {
     connection.reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
                                           "the box is not in a state for this request")});
@@ -218,6 +222,18 @@ void Shim::handle(Connection& connection, backend::StopRequest request) {
   [[maybe_unused]] Result<> sent = sandbox_->signal(kMainProcess, number, false);
   poller_.after(request.grace.count(), [this] { end_box(ExitReason::kKilled); });
   if (connection.role == Role::kNew) connection.reply({});
+}
+
+void Shim::handle(Connection& connection, backend::RemoveRequest request) {
+  const auto remove = [&]() -> Result<> {
+    TRY(container::enter_box_ids());
+    Fd parent = TRY(open_fd(request.directory, O_PATH | O_DIRECTORY));
+    return sys::remove_tree(parent.get(), request.name);
+  };
+  backend::Reply reply;
+  if (Result<> removed = remove(); !removed) reply.error = removed.error();
+  connection.reply(reply);
+  done_ = true;
 }
 
 void Shim::handle(Connection& connection, backend::StatsRequest) {

@@ -43,6 +43,7 @@ class Shim final {
   void handle(Connection&, backend::KillRequest);
   void handle(Connection&, backend::StopRequest);
   void handle(Connection&, backend::StatsRequest);
+  void handle(Connection&, backend::RemoveRequest);
 
   // lifetime.cc: the box from start to end
   Result<> start();

@@ -1,0 +1,241 @@
+#include "caisson/box.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "engine/box_impl.h"
+#include "engine/exec_impl.h"
+#include "engine/log_reader.h"
+#include "spec/state_json.h"
+#include "sys/socket.h"
+
+namespace caisson {
+
+using engine::Channel;
+
+Result<store::BoxRow> Box::Impl::row() const {
+  std::optional<store::BoxRow> found = TRY(runtime->state.find(id));
+  if (!found)
+    return make_error(Code::kNotFound, "box_not_found", format("find box '{}': it is gone", id));
+  return std::move(*found);
+}
+
+Result<Channel> Box::Impl::connect() const {
+  Fd dir = TRY(open_fd(runtime->layout.run_dir, O_PATH | O_DIRECTORY));
+  Result<Fd> socket = sys::connect_at(dir.get(), id + ".sock");
+  if (socket) return Channel(std::move(*socket));
+  store::BoxRow now = TRY(engine::settle(*runtime, TRY(row())));
+  return make_error(Code::kFailedPrecondition, "box_not_running",
+                    format("use box '{}': it is {}", id, now.state),
+                    now.state == "configured" || now.state == "stopped"
+                        ? format("caisson start {}", id)
+                        : "");
+}
+
+Result<backend::Reply> Box::Impl::ask(const backend::Request& request) const {
+  Channel channel = TRY(connect());
+  TRY(channel.send(request));
+  return channel.reply();
+}
+
+namespace engine {
+
+BoxInfo info_of(const store::BoxRow& row) {
+  BoxInfo info;
+  info.id = row.id;
+  info.name = row.name;
+  for (BoxState state : {BoxState::kConfigured, BoxState::kStarting, BoxState::kRunning,
+                         BoxState::kPaused, BoxState::kStopping, BoxState::kStopped,
+                         BoxState::kFailed})
+    if (row.state == to_string(state)) info.state = state;
+  if (Result<BoxSpec> spec = spec::box_spec_from_state(row.spec_json)) info.spec = std::move(*spec);
+  info.error_reason = row.error_reason;
+  if (!row.exit_json.empty())
+    if (Result<ExitInfo> exit = spec::exit_info_from_json(row.exit_json)) info.exit = *exit;
+  info.created_ns = row.created_ns;
+  info.started_ns = row.started_ns;
+  info.finished_ns = row.finished_ns;
+  info.shim_pid = row.shim_pid;
+  info.init_pid = row.init_pid;
+  if (!row.stages_json.empty())
+    info.stages = spec::stages_from_json(row.stages_json).value_or(info.stages);
+  if (!row.warnings_json.empty())
+    info.warnings = spec::texts_from_json(row.warnings_json).value_or(info.warnings);
+  return info;
+}
+
+}  // namespace engine
+
+namespace {
+
+/// What the record says of the end of a box whose shim went away.
+Result<ExitInfo> recorded_end(const Box::Impl& box) {
+  Result<store::BoxRow> row = box.row();
+  // The shim holds its claim a moment longer than its connections.
+  for (int i = 0; row && engine::is_live(row->state) && i < 200; ++i) {
+    row = engine::settle(*box.runtime, std::move(*row));
+    if (row && engine::is_live(row->state)) ::usleep(5000);
+  }
+  if (!row) return row.error();
+  if (row->exit_json.empty()) return ExitInfo{};
+  return spec::exit_info_from_json(row->exit_json);
+}
+
+/// The main process as an Exec: output carried by the shim, its end committed to the record.
+Result<Exec> main_exec(std::shared_ptr<const Box::Impl> box, Channel channel, std::vector<Fd> fds,
+                       bool tty) {
+  Exec::Impl::Parts parts{.channel = std::move(channel), .carried = true};
+  if (!fds.empty()) parts.in = std::move(fds[0]);
+  if (tty && parts.in) parts.terminal = TRY(duplicate(parts.in.get()));
+  const store::BoxRow row = TRY(box->row());
+  parts.limit = TRY(spec::box_spec_from_state(row.spec_json)).limits.output;
+  parts.on_exit = [box](const ExitInfo& exit) {
+    // The shim's own record has the exact time; ours is the fallback.
+    Result<std::string> left =
+        read_file(box->runtime->layout.ended() + "/" + box->id, 1u << 20);
+    backend::EndedRecord record{exit, wall_ns()};
+    if (left) record = backend::decode_ended(*left).value_or(record);
+    [[maybe_unused]] Result<> committed = engine::commit_end(*box->runtime, box->id, record);
+  };
+  parts.on_lost = [box] { return recorded_end(*box); };
+  return Exec(TRY(Exec::Impl::create(std::move(parts))));
+}
+
+}  // namespace
+
+Box::Box(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+
+const std::string& Box::id() const { return impl_->id; }
+
+Result<> Box::start() {
+  std::vector<Fd> fds;
+  [[maybe_unused]] const Channel channel =
+      TRY(engine::start_box(*impl_->runtime, impl_->id, false, fds));
+  return {};
+}
+
+Result<Exec> Box::start_attached() {
+  std::vector<Fd> fds;
+  Channel channel = TRY(engine::start_box(*impl_->runtime, impl_->id, true, fds));
+  const BoxSpec spec = TRY(info()).spec;
+  return main_exec(impl_, std::move(channel), std::move(fds), spec.tty);
+}
+
+Result<Exec> Box::attach() {
+  Channel channel = TRY(impl_->connect());
+  TRY(channel.send(backend::AttachRequest{}));
+  TRY(channel.reply());
+  const BoxSpec spec = TRY(info()).spec;
+  std::vector<Fd> fds = channel.take_fds();
+  return main_exec(impl_, std::move(channel), std::move(fds), spec.tty);
+}
+
+Result<Exec> Box::exec(const ExecSpec& spec) {
+  TRY(validate(spec));
+  Exec::Impl::Parts parts{.channel = TRY(impl_->connect()), .limit = spec.output};
+  parts.on_lost = []() -> Result<ExitInfo> {
+    ExitInfo info;
+    info.reason = ExitReason::kLost;
+    return info;
+  };
+  if (spec.tty) {
+    TRY(parts.channel.send(backend::ExecRequest{spec}));
+  } else {
+    Pipe out = TRY(make_pipe());
+    Pipe err = TRY(make_pipe());
+    Fd in;
+    if (spec.open_stdin) {
+      Pipe pipe = TRY(make_pipe());
+      in = std::move(pipe.read);
+      parts.in = std::move(pipe.write);
+    } else {
+      in = TRY(open_fd("/dev/null", O_RDONLY));
+    }
+    TRY(parts.channel.send(backend::ExecRequest{spec},
+                           {in.get(), out.write.get(), err.write.get()}));
+    parts.out = std::move(out.read);
+    parts.err = std::move(err.read);
+  }
+  TRY(parts.channel.reply());
+  std::vector<Fd> fds = parts.channel.take_fds();
+  if (spec.tty && !fds.empty()) {
+    parts.in = TRY(duplicate(fds[0].get()));
+    parts.terminal = TRY(duplicate(fds[0].get()));
+    parts.out = std::move(fds[0]);
+  }
+  return Exec(TRY(Exec::Impl::create(std::move(parts))));
+}
+
+Result<> Box::signal(int number) {
+  [[maybe_unused]] const backend::Reply reply = TRY(impl_->ask(backend::SignalRequest{number}));
+  return {};
+}
+
+Result<> Box::stop(std::chrono::nanoseconds grace) {
+  const store::BoxRow row = TRY(engine::settle(*impl_->runtime, TRY(impl_->row())));
+  if (!engine::is_live(row.state)) return {};
+  Result<backend::Reply> reply = impl_->ask(backend::StopRequest{grace});
+  if (!reply && reply.error().reason != "box_not_running" && reply.error().reason != "box_gone")
+    return reply.error();
+  TRY(wait());
+  return {};
+}
+
+Result<> Box::kill() { return stop(std::chrono::nanoseconds(0)); }
+
+Result<ExitInfo> Box::wait(Deadline deadline) {
+  Result<Channel> channel = impl_->connect();
+  if (channel && channel->send(backend::WaitRequest{})) {
+    Result<wire::Frame> frame = channel->receive(deadline);
+    if (frame && frame->type == wire::FrameType::kEvent) {
+      // The shim leaves right after telling; its record is committed by whoever comes first.
+      TRY(recorded_end(*impl_));
+      return backend::decode_exit(frame->payload);
+    }
+    if (!frame && frame.error().code == Code::kDeadlineExceeded) return frame.error();
+  } else if (!channel && channel.error().reason != "box_not_running") {
+    return channel.error();
+  }
+  const store::BoxRow row = TRY(impl_->row());
+  if (row.state == "configured" || row.state == "failed")
+    return make_error(Code::kFailedPrecondition, "box_not_running",
+                      format("wait for box '{}': it is {}", impl_->id, row.state));
+  return recorded_end(*impl_);
+}
+
+Result<> Box::remove(bool force) {
+  store::BoxRow row = TRY(engine::settle(*impl_->runtime, TRY(impl_->row())));
+  if (engine::is_live(row.state)) {
+    if (!force)
+      return make_error(Code::kFailedPrecondition, "box_running",
+                        format("remove box '{}': it is {}", impl_->id, row.state),
+                        "stop it first, or force the removal");
+    TRY(kill());
+  }
+  TRY(engine::remove_files(*impl_->runtime, impl_->id));
+  if (!TRY(impl_->runtime->state.erase(impl_->id)))
+    return make_error(Code::kNotFound, "box_not_found",
+                      format("remove box '{}': it is gone", impl_->id));
+  return {};
+}
+
+Result<BoxInfo> Box::info() const {
+  return engine::info_of(TRY(engine::settle(*impl_->runtime, TRY(impl_->row()))));
+}
+
+Result<Usage> Box::stats() const {
+  Result<backend::Reply> reply = impl_->ask(backend::StatsRequest{});
+  if (reply) return reply->usage.value_or(Usage{});
+  const BoxInfo now = TRY(info());
+  if (now.exit) return now.exit->usage;
+  return reply.error();
+}
+
+Result<std::vector<Output>> Box::logs() const {
+  TRY(impl_->row());
+  return engine::read_log(impl_->runtime->layout.box(impl_->id));
+}
+
+}  // namespace caisson

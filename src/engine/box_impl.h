@@ -1,0 +1,55 @@
+// Box's inside.
+#pragma once
+
+#include "caisson/box.h"
+#include "engine/channel.h"
+#include "engine/home.h"
+
+namespace caisson {
+
+class Box::Impl final {
+ public:
+  Impl(std::shared_ptr<const Runtime::Impl> runtime, std::string id)
+      : runtime(std::move(runtime)), id(std::move(id)) {}
+  const std::shared_ptr<const Runtime::Impl> runtime;  ///< shared: a Box may outlive the Runtime
+  const std::string id;
+
+  Result<store::BoxRow> row() const;
+  /// A connection to the running box's shim. `box_not_running`.
+  Result<engine::Channel> connect() const;
+  /// Connects, asks, and returns the reply.
+  Result<backend::Reply> ask(const backend::Request& request) const;
+};
+
+}  // namespace caisson
+
+namespace caisson::engine {
+
+/// Whether the state means that a shim should be there.
+bool is_live(std::string_view state);
+
+/// An exclusive claim on a box's running: held by who starts it, then by its shim to its end.
+/// Absent when somebody holds it.
+Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id);
+
+/// Brings a record in line with what is true: a box whose shim is gone is ended, from the record
+/// the shim left or as lost, and what is left of it is removed. Returns the row as it is then.
+Result<store::BoxRow> settle(const Runtime::Impl& runtime, store::BoxRow row);
+
+/// Settles everything that shims left in ended/, and after a reboot every live record.
+Result<> recover(const Runtime::Impl& runtime);
+
+/// Commits the end of a box's run to its record. Idempotent.
+Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
+                    const backend::EndedRecord& record);
+
+/// Starts a box: claim, record, files, shim. See start.cc.
+Result<Channel> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach,
+                          std::vector<Fd>& fds);
+
+/// Deletes the files of a box, as the ids that own them allow.
+Result<> remove_files(const Runtime::Impl& runtime, const std::string& id);
+
+BoxInfo info_of(const store::BoxRow& row);
+
+}  // namespace caisson::engine

@@ -1,0 +1,107 @@
+#include "engine/home.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+
+namespace caisson::engine {
+namespace {
+
+std::string variable(const char* name) {
+  const char* value = ::getenv(name);  // NOLINT(concurrency-mt-unsafe): read once, at open
+  return value == nullptr ? "" : value;
+}
+
+Result<std::string> choose_home(const OpenOptions& options) {
+  if (!options.home.empty()) return options.home;
+  if (std::string home = variable("CAISSON_HOME"); !home.empty()) return home;
+  if (::geteuid() == 0) return std::string("/var/lib/caisson");
+  if (std::string data = variable("XDG_DATA_HOME"); !data.empty()) return data + "/caisson";
+  if (std::string home = variable("HOME"); !home.empty()) return home + "/.local/share/caisson";
+  return make_error(Code::kFailedPrecondition, "home_unusable",
+                    "choose home directory: neither CAISSON_HOME, XDG_DATA_HOME nor HOME is set",
+                    "set CAISSON_HOME to a directory on a local file system");
+}
+
+/// The default home's sockets are where the system clears them at boot; another home keeps its
+/// own, so that it is complete in itself.
+std::string choose_run_dir(const OpenOptions& options, const std::string& home) {
+  if (!options.home.empty() || !variable("CAISSON_HOME").empty()) return home + "/run";
+  if (::geteuid() == 0) return "/run/caisson";
+  const std::string run = variable("XDG_RUNTIME_DIR");
+  return run.empty() ? home + "/run" : run + "/caisson";
+}
+
+Result<> make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  if (errno == ENOENT) {
+    const auto slash = path.rfind('/');
+    if (slash != std::string::npos && slash > 0) {
+      TRY(make_directory(path.substr(0, slash)));
+      if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+    }
+  }
+  Error error = sys_error("create home directory", path);
+  if (error.reason != "disk_full") error.reason = "home_unusable";
+  error.hint = "set CAISSON_HOME to a directory that you may write";
+  return error;
+}
+
+}  // namespace
+
+Result<backend::Layout> open_layout(const OpenOptions& options) {
+  std::string home = TRY(choose_home(options));
+  if (home.front() != '/') {
+    char cwd[PATH_MAX];
+    if (::getcwd(cwd, sizeof cwd) == nullptr) return sys_error("read working directory", "");
+    home = std::string(cwd) + "/" + home;
+  }
+  backend::Layout layout{home, choose_run_dir(options, home)};
+  // The last one made is the first one looked for: a complete home costs two calls.
+  if (::access((home + "/ended").c_str(), W_OK) != 0)
+    for (const char* part : {"", "/boxes", "/cache", "/db", "/ended"})
+      TRY(make_directory(home + part));
+  if (::access((home + "/ended").c_str(), W_OK) != 0) {
+    Error error = sys_error("write to home directory", home);
+    error.reason = "home_unusable";
+    error.hint = "set CAISSON_HOME to a directory that you may write";
+    return error;
+  }
+  if (::access(layout.run_dir.c_str(), W_OK) != 0) TRY(make_directory(layout.run_dir));
+  return layout;
+}
+
+Result<std::string> find_shim(const OpenOptions& options, const std::string&) {
+  std::string asked = options.shim_path;
+  if (asked.empty()) asked = variable("CAISSON_SHIM");
+  std::vector<std::string> candidates;
+  if (!asked.empty()) {
+    candidates = {asked};
+  } else {
+    char self[PATH_MAX];
+    const ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
+    if (n > 0) {
+      std::string directory(self, static_cast<std::size_t>(n));
+      directory.resize(directory.rfind('/') + 1);
+      candidates.push_back(directory + "caisson-shim");
+      candidates.push_back(directory + "../libexec/caisson/caisson-shim");
+    }
+    candidates.emplace_back(CAISSON_LIBEXECDIR "/caisson/caisson-shim");
+  }
+  for (const std::string& path : candidates)
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  return make_error(Code::kFailedPrecondition, "shim_missing",
+                    format("find the shim program: '{}' is not an executable file",
+                           candidates.front()),
+                    "set CAISSON_SHIM to the path of caisson-shim");
+}
+
+std::string boot_id() {
+  Result<std::string> id = read_file("/proc/sys/kernel/random/boot_id", 256);
+  return id ? id->substr(0, id->find('\n')) : "";
+}
+
+}  // namespace caisson::engine

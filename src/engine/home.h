@@ -1,0 +1,35 @@
+// Home: where one runtime keeps things, and what it is made of.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend/protocol.h"
+#include "caisson/runtime.h"
+#include "store/state.h"
+
+namespace caisson::engine {
+
+/// Finds and makes the directories. Errors: `home_unusable`.
+Result<backend::Layout> open_layout(const OpenOptions& options);
+/// The shim program. Errors: `shim_missing`.
+Result<std::string> find_shim(const OpenOptions& options, const std::string& run_dir);
+/// This boot's id (random(4), /proc/sys/kernel/random/boot_id).
+std::string boot_id();
+
+}  // namespace caisson::engine
+
+namespace caisson {
+
+class Runtime::Impl final {
+ public:
+  Impl(backend::Layout layout, std::string shim, OpenOptions options, store::State state)
+      : layout(std::move(layout)), shim(std::move(shim)), options(std::move(options)),
+        state(std::move(state)) {}
+  const backend::Layout layout;
+  const std::string shim;  ///< empty when it was not found; an error only when one is needed
+  const OpenOptions options;
+  mutable store::State state;
+};
+
+}  // namespace caisson

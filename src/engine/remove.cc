@@ -1,0 +1,48 @@
+// Deleting a box's files.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/subprocess.h"
+#include "engine/box_impl.h"
+#include "sys/socket.h"
+#include "sys/tree.h"
+
+namespace caisson::engine {
+namespace {
+
+/// Files that belong to subordinate ids can only be removed in a namespace that has those ids,
+/// which the shim program knows how to make.
+Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& id) {
+  const std::string shim =
+      runtime.shim.empty() ? TRY(find_shim(runtime.options, runtime.layout.run_dir)) : runtime.shim;
+  sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
+  Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
+  if (!control) return sys_error("duplicate descriptor", "");
+  const int pid = TRY(spawn({shim}, {.fds = {{control.get(), 3}}, .new_session = true}));
+  pair.theirs.reset();
+  control.reset();
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  Channel channel(std::move(pair.ours));
+  TRY(channel.send(backend::RemoveRequest{runtime.layout.home + "/boxes", id}));
+  TRY(channel.reply());
+  return {};
+}
+
+}  // namespace
+
+Result<> remove_files(const Runtime::Impl& runtime, const std::string& id) {
+  const std::string boxes = runtime.layout.home + "/boxes";
+  Fd parent = TRY(open_fd(boxes, O_PATH | O_DIRECTORY));
+  Result<> removed = sys::remove_tree(parent.get(), id);
+  if (!removed && ::geteuid() != 0 &&
+      (removed.error().sys_errno == EACCES || removed.error().sys_errno == EPERM))
+    removed = remove_by_shim(runtime, id);
+  if (!removed) return with_context(removed.error(), format("remove files of box '{}'", id));
+  ::unlink((runtime.layout.ended() + "/" + id).c_str());
+  return {};
+}
+
+}  // namespace caisson::engine

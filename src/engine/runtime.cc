@@ -1,0 +1,82 @@
+#include "caisson/runtime.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/ulid.h"
+#include "container/facts.h"
+#include "container/limits.h"
+#include "container/plan.h"
+#include "engine/box_impl.h"
+#include "image/rootfs.h"
+#include "spec/seccomp_policy.h"
+#include "spec/state_json.h"
+
+namespace caisson {
+
+std::string_view version() { return CAISSON_VERSION; }
+
+Runtime::Runtime(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+
+Result<Runtime> Runtime::open(OpenOptions options) {
+  backend::Layout layout = TRY(engine::open_layout(options));
+  store::State state = TRY(store::State::open(layout.home));
+  std::string shim = engine::find_shim(options, layout.run_dir).value_or("");
+  // Shared, because every Box keeps its runtime open.
+  auto impl = std::make_shared<const Impl>(std::move(layout), std::move(shim), std::move(options),
+                                           std::move(state));
+  TRY(engine::recover(*impl));
+  return Runtime(std::move(impl));
+}
+
+Result<Box> Runtime::create(const BoxSpec& spec) {
+  TRY(validate(spec));
+  TRY(image::check_source(spec.source));
+  if (spec.security.seccomp == SeccompMode::kCustom)
+    TRY(parse_seccomp_policy(spec.security.seccomp_policy));
+  store::BoxRow row;
+  row.id = TRY(make_ulid());
+  row.name = spec.name;
+  row.state = "configured";
+  row.spec_json = to_json(spec);
+  row.created_ns = wall_ns();
+  row.auto_remove = spec.auto_remove;
+  TRY(impl_->state.insert(row));
+  return Box(std::make_shared<const Box::Impl>(impl_, row.id));
+}
+
+Result<Box> Runtime::find(std::string_view id_or_name) {
+  const store::BoxRow row = TRY(impl_->state.resolve(id_or_name));
+  return Box(std::make_shared<const Box::Impl>(impl_, row.id));
+}
+
+Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
+  std::vector<store::BoxRow> rows =
+      filter.all ? TRY(impl_->state.list())
+                 : TRY(impl_->state.in_states({"starting", "running", "paused", "stopping"}));
+  std::vector<BoxInfo> infos;
+  for (store::BoxRow& row : rows) {
+    BoxInfo info = engine::info_of(TRY(engine::settle(*impl_, std::move(row))));
+    if (!filter.all && !engine::is_live(to_string(info.state))) continue;
+    const bool matches = std::ranges::all_of(filter.labels, [&](const auto& label) {
+      const auto found = info.spec.labels.find(label.first);
+      return found != info.spec.labels.end() && found->second == label.second;
+    });
+    if (matches) infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+Result<std::string> Runtime::plan(const BoxSpec& spec) {
+  TRY(validate(spec));
+  const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
+  const container::Facts facts = TRY(container::gather_facts(cgroups));
+  const Rootfs rootfs = TRY(image::resolve_source(spec.source, impl_->layout.home));
+  constexpr std::uint32_t kExampleIds = 0x70000000;
+  container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, impl_->layout.box("<id>"),
+                                                  facts.root ? kExampleIds : 0));
+  plan.warnings = TRY(container::check_limits(spec, cgroups));
+  return container::describe(plan);
+}
+
+}  // namespace caisson

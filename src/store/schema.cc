@@ -1,0 +1,123 @@
+#include "store/schema.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <array>
+
+#include "base/fd.h"
+#include "base/format.h"
+
+namespace caisson::store {
+namespace {
+
+/// One script per version, oldest first. A released script is never edited.
+constexpr std::array kMigrations = {
+    R"sql(
+CREATE TABLE boxes (
+  id TEXT PRIMARY KEY NOT NULL,
+  name TEXT UNIQUE,
+  state TEXT NOT NULL,
+  created_ns INTEGER NOT NULL,
+  started_ns INTEGER,
+  finished_ns INTEGER,
+  shim_pid INTEGER,
+  init_pid INTEGER,
+  boot_id TEXT NOT NULL,
+  auto_remove INTEGER NOT NULL,
+  error_reason TEXT NOT NULL,
+  exit_json TEXT NOT NULL,
+  stages_json TEXT NOT NULL,
+  warnings_json TEXT NOT NULL,
+  spec_json TEXT NOT NULL
+);
+CREATE INDEX boxes_by_state ON boxes (state);
+CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+)sql",
+};
+
+/// The modes hold under any umask.
+Result<> make_private_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) < 0) {
+    if (errno == EEXIST) return {};
+    Error error = sys_error("create directory", path);
+    if (error.code == Code::kPermissionDenied) error.reason = "state_read_only";
+    return error;
+  }
+  if (::chmod(path.c_str(), 0700) < 0) return sys_error("set mode of", path);
+  return {};
+}
+
+// mknod, because closing a descriptor of a database file would drop the locks that another
+// connection of this process has on it (fcntl(2), "Record locking").
+Result<> make_private_file(const std::string& path) {
+  if (::mknod(path.c_str(), S_IFREG | 0600, 0) < 0) {
+    if (errno == EEXIST) return {};
+    Error error = sys_error("create state", path);
+    if (error.code == Code::kPermissionDenied) error.reason = "state_read_only";
+    return error;
+  }
+  if (::chmod(path.c_str(), 0600) < 0) return sys_error("set mode of", path);
+  return {};
+}
+
+Result<int> read_version(Database& database) {
+  Statement statement = TRY(database.prepare("PRAGMA user_version"));
+  if (!TRY(statement.step())) return 0;
+  return static_cast<int>(statement.number(0));
+}
+
+Error too_new(const Database& database, int version) {
+  return make_error(Code::kFailedPrecondition, "state_newer",
+                    format("open state '{}': its format {} is newer than this program's {}",
+                           database.path(), version, schema_version()),
+                    "use the newer caisson, or another --home");
+}
+
+/// Under the lock of the directory: another process may have migrated since.
+Result<> migrate(Database& database) {
+  // Outside of a transaction, as SQLite demands; the mode is a property of the file.
+  TRY(database.execute("PRAGMA journal_mode=WAL"));
+  int version = TRY(read_version(database));
+  if (version > schema_version()) return too_new(database, version);
+  if (version == schema_version()) return {};
+  std::string script = "BEGIN IMMEDIATE;\n";
+  for (; version < schema_version(); ++version) script += kMigrations[static_cast<std::size_t>(version)];
+  script += format("PRAGMA user_version={};\nCOMMIT;\n", version);
+  return database.execute(script.c_str());
+}
+
+Result<Fd> lock_directory(const std::string& path) {
+  Fd directory = TRY(open_fd(path, O_RDONLY | O_DIRECTORY));
+  while (::flock(directory.get(), LOCK_EX) < 0)
+    if (errno != EINTR) return sys_error("lock", path);
+  return directory;
+}
+
+}  // namespace
+
+int schema_version() { return static_cast<int>(kMigrations.size()); }
+
+Result<Database> open_state(const std::string& home) {
+  const std::string folder = home + "/db";
+  const std::string path = folder + "/state.db";
+  auto opened = Database::open(path);
+  if (!opened) {
+    TRY(make_private_directory(home));
+    TRY(make_private_directory(folder));
+    TRY(make_private_file(path));
+    opened = Database::open(path);
+  }
+  Database database = TRY(std::move(opened));
+  const int version = TRY(read_version(database));
+  if (version > schema_version()) return too_new(database, version);
+  if (version < schema_version()) {
+    Fd lock = TRY(lock_directory(folder));
+    TRY(migrate(database));
+  }
+  TRY(database.execute("PRAGMA synchronous=NORMAL"));
+  return database;
+}
+
+}  // namespace caisson::store
