@@ -20,7 +20,7 @@ std::string assemble(const std::vector<std::string_view>& parts, bool absolute) 
     if (absolute || !result.empty()) result += '/';
     result += part;
   }
-  if (result.empty()) result = absolute ? "/" : ".";
+  if (result.empty()) result += absolute ? '/' : '.';
   return result;
 }
 
