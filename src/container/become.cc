@@ -53,9 +53,9 @@ class Child final {
   }
   /// Turns an array of offsets into an array of pointers, in place.
   char** pointers(std::uint64_t offset) const noexcept {
-    auto* words = at<std::uint64_t>(offset);
-    for (auto* w = words; *w != 0; ++w) *w += reinterpret_cast<std::uint64_t>(header_);
-    return reinterpret_cast<char**>(words);
+    char** words = at<char*>(offset);
+    for (char** w = words; *w != nullptr; ++w) *w = at<char>(reinterpret_cast<std::uintptr_t>(*w));
+    return words;
   }
 
   void load(int block) noexcept {

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -16,6 +17,14 @@ namespace {
 
 constexpr int kControl = 3;
 constexpr int kClaim = 4;  ///< the box's lock, held to our end
+
+/// Overwrites the program's path in place: what `ps` in the box shows of init, which is our fork.
+void rename_process(char* word) {
+  constexpr char kName[] = "caisson-init";
+  const std::size_t room = std::strlen(word);
+  std::memset(word, 0, room);
+  std::memcpy(word, kName, std::min(room, sizeof kName - 1));
+}
 
 /// Nothing of whoever started us stays: descriptors, directory, words visible in /proc.
 bool detach_from_caller(int argc, char** argv) {
@@ -27,6 +36,7 @@ bool detach_from_caller(int argc, char** argv) {
   for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
   ::close(null);
   for (int i = 1; i < argc; ++i) std::memset(argv[i], 0, std::strlen(argv[i]));
+  rename_process(argv[0]);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
   ::signal(SIGINT, SIG_IGN);
