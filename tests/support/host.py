@@ -1,0 +1,43 @@
+"""What this machine and the user running the tests can do."""
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+IS_ROOT = os.geteuid() == 0
+USER = pwd.getpwuid(os.geteuid()).pw_name
+
+
+def bin_dir():
+    """The folder of the programs under test."""
+    default = Path(__file__).resolve().parents[2] / "build" / "release" / "bin"
+    return Path(os.environ.get("CAISSON_TEST_BIN", default))
+
+
+def missing_subuid():
+    """Why this user has no subordinate ids, or None."""
+    if IS_ROOT:
+        return None
+    if not shutil.which("newuidmap"):
+        return "newuidmap is not installed"
+    for file in ("/etc/subuid", "/etc/subgid"):
+        lines = Path(file).read_text().splitlines() if os.path.exists(file) else []
+        if not any(line.split(":")[0] in (USER, str(os.geteuid())) for line in lines):
+            return f"{file} has no range for '{USER}'"
+    return None
+
+
+def missing_memory_limit():
+    """Why boxes of this user cannot have cgroup limits, or None. Root always can."""
+    if IS_ROOT:
+        return None
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            own = Path("/sys/fs/cgroup") / line[3:].lstrip("/")
+            if not (own / "cgroup.controllers").exists():
+                return "no cgroup v2 hierarchy is mounted at /sys/fs/cgroup"
+            if not os.access(own / "cgroup.procs", os.W_OK):
+                return f"cgroup '{own}' is not delegated to '{USER}'"
+            return None
+    return "this process is in no cgroup v2"

@@ -1,0 +1,171 @@
+"""Finds what a test left behind outside its home: processes, mounts, cgroups, namespaces, loop
+devices and sockets.
+
+What belongs to a home is told by its path or its boxes' ids standing in a process's command line,
+environment, cgroup, working directory, open files or mounts. Boxes of other homes, which another
+run on the same machine may have, are recognised the same way and left alone.
+"""
+
+import glob
+import os
+import re
+import time
+
+GRACE_SECONDS = 5.0  # the kernel and the shim may finish after the client has ended
+BOX_PATH = re.compile(r"(/[^\s:,=]*)/boxes/[0-9a-z]{26}")
+
+
+class Snapshot:
+    """The state before a test."""
+
+    def __init__(self):
+        self.processes = set(processes())
+        self.cgroups = set(box_cgroups())
+
+
+def processes():
+    """{(pid, start time): parent pid} of everything that runs; a zombie does not."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        text = read(f"/proc/{name}/stat")
+        fields = text.rpartition(")")[2].split()
+        if fields and fields[0] not in "ZX":
+            found[int(name), int(fields[19])] = int(fields[1])
+    return found
+
+
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def belongings(pid):
+    """All text about a process that may name a home or a box."""
+    base = f"/proc/{pid}"
+    parts = [read(f"{base}/{name}") for name in ("cmdline", "environ", "cgroup", "mountinfo")]
+    parts += [link(f"{base}/{name}") for name in ("cwd", "root")]
+    try:
+        parts += [link(f"{base}/fd/{fd}") for fd in os.listdir(f"{base}/fd")]
+    except OSError:
+        pass
+    return "\n".join(parts).replace("\0", " ")
+
+
+def box_cgroups():
+    """Directories of boxes in every hierarchy this user can see."""
+    patterns = ["/sys/fs/cgroup/caisson/*", "/sys/fs/cgroup/*/caisson/*"]
+    for line in read("/proc/self/cgroup").splitlines():
+        own = line.split(":", 2)[2].strip("/")
+        while own:
+            patterns += [f"/sys/fs/cgroup/{own}/caisson/*", f"/sys/fs/cgroup/*/{own}/caisson/*"]
+            own = own.rpartition("/")[0]
+    return {path for pattern in patterns for path in glob.glob(pattern) if os.path.isdir(path)}
+
+
+class LeakCheck:
+    """What the home at `home` with the boxes `ids` has left since `before`."""
+
+    def __init__(self, home, ids, before):
+        self.home = os.path.realpath(home)
+        self.needles = [self.home, *ids]
+        self.ids = set(ids)
+        self.before = before
+        self.stray = {}  # pid -> start time, for kill_stray
+
+    def find(self):
+        """Descriptions of all leftovers, after giving them time to go."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        pause = 0.01
+        while True:
+            found = [*self._processes(), *self._mounts(), *self._cgroups(), *self._others()]
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(pause)
+            pause = min(pause * 2, 0.25)
+
+    def kill_stray(self):
+        """Ends the processes that the last find() named."""
+        for pid, start in self.stray.items():
+            if (pid, start) in processes():
+                try:
+                    os.kill(pid, 9)
+                except OSError:
+                    pass
+
+    def _ours(self, text):
+        return any(needle in text for needle in self.needles)
+
+    def _foreign(self, text):
+        return any(os.path.realpath(home) != self.home for home in BOX_PATH.findall(text))
+
+    def _processes(self):
+        self.stray = {}
+        running = processes()
+        parents = {pid: parent for (pid, _), parent in running.items()}
+        for (pid, start) in running:
+            if pid == os.getpid() or not self._is_stray(pid, start, parents):
+                continue
+            self.stray[pid] = start
+            words = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
+            yield f"process {pid} ({words or read(f'/proc/{pid}/comm').strip()})"
+
+    def _is_stray(self, pid, start, parents):
+        new = (pid, start) not in self.before.processes
+        text = belongings(pid)
+        if self._ours(text):
+            return new
+        if not new or self._foreign(text) or not self._looks_like_a_box(pid):
+            return False
+        return not self._has_foreign_ancestor(pid, parents)
+
+    @staticmethod
+    def _looks_like_a_box(pid):
+        namespace = link(f"/proc/{pid}/ns/pid")
+        return (read(f"/proc/{pid}/comm").startswith("caisson")
+                or bool(namespace) and namespace != link("/proc/self/ns/pid"))
+
+    def _has_foreign_ancestor(self, pid, parents):
+        while pid := parents.get(pid, 0):
+            if pid != 1 and self._foreign(belongings(pid)):
+                return True
+        return False
+
+    def _mounts(self):
+        seen = set()
+        for pid, _ in processes():
+            namespace = link(f"/proc/{pid}/ns/mnt")
+            if namespace in seen:
+                continue
+            seen.add(namespace)
+            for line in read(f"/proc/{pid}/mountinfo").splitlines():
+                if self._ours(line):
+                    yield f"mount in the namespace of process {pid}: {line}"
+
+    def _cgroups(self):
+        for path in sorted(box_cgroups()):
+            new = path not in self.before.cgroups
+            if os.path.basename(path) in self.ids or new and not read(f"{path}/cgroup.procs"):
+                yield f"cgroup {path}"
+
+    def _others(self):
+        for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+            if self._ours(text := read(path).strip()):
+                yield f"loop device {path.split('/')[3]} on {text}"
+        for line in read("/proc/net/unix").splitlines():
+            if self._ours(line):
+                yield f"unix socket {line.split()[-1]}"
+        runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+        for folder in ("/run/caisson", f"{runtime}/caisson", "/dev/shm", "/tmp"):
+            for path in glob.glob(f"{glob.escape(folder)}/*"):
+                if os.path.realpath(path) != self.home and self._ours(os.path.basename(path)):
+                    yield f"file {path}"
