@@ -1,0 +1,212 @@
+#include "cli/box_options.h"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <utility>
+
+namespace caisson::cli {
+namespace {
+
+Error value_error(std::string_view text, std::string_view expected) {
+  return cli_error(Code::kInvalidArgument, "option_value_invalid",
+                   "parse '" + std::string(text) + "': not " + std::string(expected));
+}
+
+template <class Number>
+Result<Number> parse_number(std::string_view text, std::string_view expected) {
+  Number number{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || stop != end) return value_error(text, expected);
+  return number;
+}
+
+Result<std::uint64_t> parse_count(std::string_view text) {
+  return parse_number<std::uint64_t>(text, "a number without sign");
+}
+
+Result<double> parse_cpus(std::string_view text) {
+  return parse_number<double>(text, "a number of processors such as 1.5");
+}
+
+// The member that the pointers lead to becomes what `Parse` makes of the value:
+// `put<parse_size, &BoxSpec::limits, &Limits::memory_bytes>`.
+template <auto Parse, auto... Path>
+Result<> put(BoxOptions& into, std::string_view value) {
+  auto parsed = Parse(value);
+  if (!parsed) return std::move(parsed.error());
+  (into.spec.*....*Path) = *std::move(parsed);
+  return {};
+}
+
+template <auto Member>
+Result<> put_text(BoxOptions& into, std::string_view value) {
+  into.spec.*Member = std::string(value);
+  return {};
+}
+
+template <auto Member>
+Result<> put_true(BoxOptions& into, std::string_view) {
+  into.spec.*Member = true;
+  return {};
+}
+
+template <auto Parse>
+Result<> add_mount(BoxOptions& into, std::string_view value) {
+  auto mount = Parse(value);
+  if (!mount) return std::move(mount.error());
+  into.spec.mounts.push_back(*std::move(mount));
+  return {};
+}
+
+// A relative host path counts from where the user stands.
+Result<Mount> parse_volume_here(std::string_view text) {
+  char* cwd = ::getcwd(nullptr, 0);
+  const std::string base = cwd != nullptr ? cwd : "/";
+  std::free(cwd);
+  return parse_volume(text, base);
+}
+
+Result<> add_label(BoxOptions& into, std::string_view value) {
+  const std::size_t equals = value.find('=');
+  into.spec.labels[std::string(value.substr(0, equals))] =
+      equals == std::string_view::npos ? "" : value.substr(equals + 1);
+  return {};
+}
+
+// docker's spelling of --open-files: "nofile=N" or "nofile=SOFT:HARD" with both the same.
+Result<> set_ulimit(BoxOptions& into, std::string_view value) {
+  constexpr std::string_view kKnown = "nofile=";
+  if (!value.starts_with(kKnown)) return value_error(value, "nofile=N, the one limit known here");
+  const std::string_view numbers = value.substr(kKnown.size());
+  const std::size_t colon = numbers.find(':');
+  if (colon != std::string_view::npos && numbers.substr(0, colon) != numbers.substr(colon + 1)) {
+    return value_error(value, "nofile=N; soft and hard limit are the same in a box");
+  }
+  return put<parse_count, &BoxSpec::limits, &Limits::open_files>(into, numbers.substr(0, colon));
+}
+
+Result<> set_security(BoxOptions& into, std::string_view value) {
+  constexpr std::string_view kSeccomp = "seccomp=";
+  if (!value.starts_with(kSeccomp) || value.size() == kSeccomp.size()) {
+    return value_error(value, "seccomp=FILE or seccomp=unconfined");
+  }
+  const std::string file(value.substr(kSeccomp.size()));
+  into.spec.security.seccomp_policy.clear();
+  if (file == "unconfined") {
+    into.spec.security.seccomp = SeccompMode::kUnconfined;
+    return {};
+  }
+  auto policy = read_file(file);
+  if (!policy) return std::move(policy.error());
+  into.spec.security.seccomp = SeccompMode::kCustom;
+  into.spec.security.seccomp_policy = *std::move(policy);
+  return {};
+}
+
+Result<> allow_missing(BoxOptions& into, std::string_view value) {
+  while (!value.empty()) {
+    const std::size_t comma = value.find(',');
+    into.spec.allow_missing.emplace(value.substr(0, comma));
+    value = comma == std::string_view::npos ? std::string_view() : value.substr(comma + 1);
+  }
+  return {};
+}
+
+using Box = BoxSpec;
+constexpr Option<BoxOptions> kTable[] = {
+    {{"--name", "NAME", "a name for the box, unique in this home"}, put_text<&Box::name>},
+    {{"--isolation", "LEVEL", "how strongly the box is separated: container"},
+     put<parse_isolation, &Box::isolation>},
+    {{"-e,--env", "K=V", "set a variable; K alone copies it from this environment"},
+     [](BoxOptions& o, std::string_view v) { return o.env.variables.emplace_back(v), Result<>(); }},
+    {{"--env-file", "FILE", "set the variables in FILE, one K=V a line"},
+     [](BoxOptions& o, std::string_view v) { return o.env.files.emplace_back(v), Result<>(); }},
+    {{"-w,--workdir", "DIR", "directory in the box to start in"}, put_text<&Box::workdir>},
+    {{"-u,--user", "USER", "UID[:GID] or NAME[:GROUP] to run as"}, put_text<&Box::user>},
+    {{"--group-add", "GROUP", "one more group, by name or number"},
+     [](BoxOptions& o, std::string_view v) { return o.spec.groups.emplace_back(v), Result<>(); }},
+    {{"--hostname", "NAME", "host name in the box"}, put_text<&Box::hostname>},
+    {{"--mount", "SPEC", "type=bind,source=/a,target=/b[,readonly] or type=tmpfs,target=/t"},
+     add_mount<parse_mount>},
+    {{"-v,--volume", "A:B[:ro]", "show host path A as B in the box"}, add_mount<parse_volume_here>},
+    {{"--tmpfs", "DIR[:OPTS]", "empty directory in memory; size=, mode=, inodes=, ro"},
+     add_mount<parse_tmpfs>},
+    {{"--read-only", "", "make the root file system read-only"}, put_true<&Box::read_only_root>},
+    {{"-m,--memory", "SIZE", "most memory, swap included, e.g. 64m"},
+     put<parse_size, &Box::limits, &Limits::memory_bytes>},
+    {{"--cpus", "N", "most processors, e.g. 1.5"}, put<parse_cpus, &Box::limits, &Limits::cpus>},
+    {{"--cpu-weight", "N", "share of busy processors, 1 to 10000; 100 is normal"},
+     put<parse_count, &Box::limits, &Limits::cpu_weight>},
+    {{"--pids,--pids-limit", "N", "most processes and threads"},
+     put<parse_count, &Box::limits, &Limits::pids>},
+    {{"--timeout", "TIME", "end the box after this wall time, e.g. 30s"},
+     put<parse_duration, &Box::limits, &Limits::wall_time>},
+    {{"--cpu-time", "TIME", "end the box after this much processor time"},
+     put<parse_duration, &Box::limits, &Limits::cpu_time>},
+    {{"--open-files", "N", "most open files of a process"},
+     put<parse_count, &Box::limits, &Limits::open_files>},
+    {{"--ulimit", "nofile=N", "the same as --open-files N"}, set_ulimit},
+    {{"--file-size", "SIZE", "largest file that can be written"},
+     put<parse_size, &Box::limits, &Limits::file_size_bytes>},
+    {{"--output-limit", "SIZE[:kill]", "most output kept; with :kill, more ends the box"},
+     put<parse_output_limit, &Box::limits, &Limits::output>},
+    {{"--disk", "SIZE", "most that the box may write to its root"},
+     put<parse_size, &Box::limits, &Limits::disk_bytes>},
+    {{"--tmpfs-size", "SIZE", "size of each tmpfs that names none"},
+     put<parse_size, &Box::limits, &Limits::tmpfs_bytes>},
+    {{"--network", "MODE", "none (default) or host"}, put<parse_network, &Box::network>},
+    {{"-d,--detach", "", "start in the background and print the id"},
+     set_true<&BoxOptions::detach>},
+    {{"-i,--interactive", "", "connect standard input"}, put_true<&Box::open_stdin>},
+    {{"-t,--tty", "", "give the command a terminal"}, put_true<&Box::tty>},
+    {{"--rm", "", "remove the box when it has ended"}, put_true<&Box::auto_remove>},
+    {{"-l,--label", "K=V", "attach a label"}, add_label},
+    {{"--profile", "NAME", "minimal, standard (default) or full"},
+     put<parse_profile, &Box::profile>},
+    {{"--security", "seccomp=FILE", "system call policy in docker's format, or seccomp=unconfined"},
+     set_security},
+    {{"--stop-signal", "SIGNAL", "signal that asks the command to end (TERM)"},
+     put_text<&Box::stop_signal>},
+    {{"--allow-missing", "LIMIT", "go on when this host cannot enforce LIMIT"}, allow_missing},
+    {{"--json", "", "capture the output; print one JSON object as the last line"},
+     set_true<&BoxOptions::json>},
+    {{"--cidfile", "FILE", "write the id into a new file"}, set_text<&BoxOptions::id_file>},
+};
+
+}  // namespace
+
+std::span<const Option<BoxOptions>> box_option_table() { return kTable; }
+
+std::optional<int> parse_box(const CommandText& text, Args args, BoxOptions& into) {
+  std::vector<std::string> arguments;
+  if (auto done = parse(text, box_option_table(), Order::kOptionsFirst, args, into, arguments)) {
+    return done;
+  }
+  const std::string start = "caisson " + std::string(text.name) + " host: -- ";
+  const std::string hint = start + "COMMAND";
+  drop_separator(arguments);
+  if (arguments.empty()) {
+    return fail(usage_error(text.name, "argument_missing", "SOURCE is missing", hint), into.json);
+  }
+  // Every source has a colon; what has none is a command whose source was forgotten.
+  if (arguments[0].find(':') == std::string::npos) {
+    return fail(usage_error(text.name, "source_unknown", "'" + arguments[0] + "' is no SOURCE",
+                            start + arguments[0]),
+                into.json);
+  }
+  if (arguments.size() < 2) {
+    return fail(usage_error(text.name, "command_missing", "COMMAND is missing", hint), into.json);
+  }
+  auto env = into.env.resolve();
+  if (!env) return fail(env.error(), into.json);
+  into.spec.env = *std::move(env);
+  into.spec.source = std::move(arguments.front());
+  arguments.erase(arguments.begin());
+  into.spec.command = std::move(arguments);
+  return std::nullopt;
+}
+
+}  // namespace caisson::cli

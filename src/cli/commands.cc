@@ -1,0 +1,49 @@
+#include "cli/commands.h"
+
+#include "caisson/spec.h"
+
+namespace caisson::cli {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"run", "create a box, run a command in it, show its output", run_command},
+    {"create", "create a box and print its id", create_command},
+    {"start", "start created or stopped boxes", start_command},
+    {"exec", "run one more command in a running box", exec_command},
+    {"attach", "connect to the main command of a running box", attach_command},
+    {"ps", "list boxes", ps_command},
+    {"inspect", "print everything known about boxes as JSON", inspect_command},
+    {"logs", "print the output that a box has kept", logs_command},
+    {"stats", "print what boxes use now", stats_command},
+    {"wait", "wait until boxes end and print their exit status", wait_command},
+    {"stop", "ask boxes to end, then kill them", stop_command},
+    {"kill", "send a signal to boxes", kill_command},
+    {"rm", "remove boxes", rm_command},
+    {"debug", "look behind the scenes: debug plan", debug_command},
+    {"completion", "print shell completions", completion_command},
+    {"version", "print the version", version_command},
+    {"help", "print help about a command", help_command},
+};
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+const Command* find_command(std::string_view name) {
+  for (const Command& command : kCommands) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+int unknown_command(std::string_view word) {
+  std::vector<std::string> known;
+  for (const Command& command : kCommands) known.emplace_back(command.name);
+  const std::string near = did_you_mean(word, known);
+  return fail(cli_error(Code::kInvalidArgument, "command_unknown",
+                        "run command '" + std::string(word) + "': no such command",
+                        near.empty() ? "caisson help lists the commands"
+                                     : "did you mean '" + near + "'?"));
+}
+
+}  // namespace caisson::cli

@@ -1,0 +1,41 @@
+// The commands: one function each, in the file of its name.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "cli/options.h"
+
+namespace caisson::cli {
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;
+  int (*run)(Args args);  ///< gets what follows the name; returns the exit status
+};
+
+/// In the order in which help shows them.
+std::span<const Command> commands();
+const Command* find_command(std::string_view name);
+/// Prints the error for a word that is no command, with the nearest one.
+int unknown_command(std::string_view word);
+
+int attach_command(Args args);
+int completion_command(Args args);
+int create_command(Args args);
+int debug_command(Args args);
+int exec_command(Args args);
+int help_command(Args args);
+int inspect_command(Args args);
+int kill_command(Args args);
+int logs_command(Args args);
+int ps_command(Args args);
+int rm_command(Args args);
+int run_command(Args args);
+int start_command(Args args);
+int stats_command(Args args);
+int stop_command(Args args);
+int version_command(Args args);
+int wait_command(Args args);
+
+}  // namespace caisson::cli

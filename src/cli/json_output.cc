@@ -1,0 +1,94 @@
+#include "cli/json_output.h"
+
+#include <nlohmann/json.hpp>
+
+#include "caisson/runtime.h"
+#include "cli/text.h"
+
+namespace caisson::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Messages may quote bytes that are not UTF-8; a replacement character beats an exception.
+std::string dump(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+// The library's own JSON, so that field names exist in one place.
+Json parse(const std::string& text) { return Json::parse(text, nullptr, false); }
+
+void put_bytes(Json& json, const std::string& key, const std::string& bytes) {
+  if (is_utf8(bytes)) {
+    json[key] = bytes;
+  } else {
+    json[key + "_base64"] = base64(bytes);
+  }
+}
+
+template <class T>
+Json nullable(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+}  // namespace
+
+std::string error_object(const Error& error) {
+  Json fields = {{"code", to_string(error.code)},
+                 {"reason", error.reason},
+                 {"message", error.message},
+                 {"hint", error.hint}};
+  Json root;
+  root["error"] = std::move(fields);
+  return dump(root);
+}
+
+std::string run_object(const RunReport& report) {
+  Json root;
+  root["id"] = report.id;
+  root["name"] = report.name;
+  put_bytes(root, "stdout", report.out);
+  put_bytes(root, "stderr", report.err);
+  root["exit"] = parse(to_json(report.exit));
+  root["reason"] = to_string(report.exit.reason);
+  root["exit_code"] = nullable(report.exit.exit_code);
+  root["signal"] = nullable(report.exit.signal);
+  root["usage"] = parse(to_json(report.exit.usage));
+  root["stages"] = Json::array();
+  for (const StageTiming& stage : report.stages) {
+    Json item;
+    item["name"] = stage.name;
+    item["duration_ns"] = stage.duration.count();
+    root["stages"].push_back(std::move(item));
+  }
+  root["warnings"] = report.warnings;
+  return dump(root);
+}
+
+std::string box_object(const std::string& id, const std::string& name) {
+  Json root;
+  root["id"] = id;
+  root["name"] = name;
+  return dump(root);
+}
+
+std::string stats_object(const std::string& id, const std::string& name, const Usage& usage) {
+  Json root;
+  root["id"] = id;
+  root["name"] = name;
+  root["usage"] = parse(to_json(usage));
+  return dump(root);
+}
+
+std::string version_object() {
+  Json root;
+  root["version"] = version();
+  return dump(root);
+}
+
+std::string pretty(const std::string& json) {
+  const Json value = parse(json);
+  return value.is_discarded() ? json : dump(value, 2);
+}
+
+}  // namespace caisson::cli

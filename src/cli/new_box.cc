@@ -1,0 +1,38 @@
+#include "cli/new_box.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "cli/io.h"
+#include "cli/json_output.h"
+
+namespace caisson::cli {
+namespace {
+
+Result<> write_id(int fd, const std::string& id, const std::string& path) {
+  if (::write(fd, id.data(), id.size()) == static_cast<ssize_t>(id.size())) return {};
+  return cli_sys_error("write id to", path);
+}
+
+}  // namespace
+
+Result<Box> new_box(Runtime& runtime, const BoxOptions& options) {
+  if (options.id_file.empty()) return runtime.create(options.spec);
+  const int fd =
+      ::open(options.id_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return cli_sys_error("create id file", options.id_file);
+  auto box = runtime.create(options.spec);
+  auto written = box ? write_id(fd, box->id(), options.id_file) : Result<>();
+  ::close(fd);
+  if (box && written) return box;
+  ::unlink(options.id_file.c_str());
+  if (!box) return box;
+  (void)box->remove(true);  // the write's failure is the one to report
+  return std::move(written.error());
+}
+
+int print_box(const Box& box, const BoxOptions& options) {
+  return print((options.json ? box_object(box.id(), options.spec.name) : box.id()) + "\n");
+}
+
+}  // namespace caisson::cli

@@ -1,0 +1,126 @@
+// caisson run: create, start, carry the streams, report how it ended.
+#include <algorithm>
+
+#include "caisson/runtime.h"
+#include "cli/attached.h"
+#include "cli/box_options.h"
+#include "cli/commands.h"
+#include "cli/foreground.h"
+#include "cli/io.h"
+#include "cli/json_output.h"
+#include "cli/new_box.h"
+#include "cli/report.h"
+
+namespace caisson::cli {
+namespace {
+
+constexpr CommandText kText = {
+    "run", "[OPTIONS] SOURCE [--] COMMAND [ARGUMENT...]",
+    "Create a box from SOURCE (host: or dir:PATH) and run COMMAND in it. Options stand before\n"
+    "SOURCE; everything after it belongs to COMMAND. The exit status is the command's own, 128 +\n"
+    "signal, 124 on a time limit, 125 when Caisson failed, 126 or 127 when COMMAND cannot run.",
+    "  caisson run host: -- python3 -c 'print(6*7)'\n"
+    "  caisson run --rm -m 256m --timeout 10s -v $PWD:/workspace host: -- make test\n"};
+
+// --rm: the box goes on every path out of the command.
+class RemoveAtEnd {
+ public:
+  RemoveAtEnd(Box& box, bool active) : box_(box), active_(active) {}
+  RemoveAtEnd(const RemoveAtEnd&) = delete;
+  RemoveAtEnd& operator=(const RemoveAtEnd&) = delete;
+  ~RemoveAtEnd() {
+    if (!active_) return;
+    auto removed = box_.remove(true);
+    // The end of an --rm box removes it as well; who came first does not matter.
+    if (!removed && removed.error().code != Code::kNotFound) fail(removed.error());
+  }
+  void dismiss() { active_ = false; }
+
+ private:
+  Box& box_;
+  bool active_;
+};
+
+Result<ForegroundEnd> show(Box& box, Exec& exec, SignalCatcher& signals,
+                           const BoxOptions& options) {
+  auto stop_signal = stop_signal_of(options.spec);
+  if (!stop_signal) return std::move(stop_signal.error());
+  auto end = run_foreground(exec, signals,
+                            {.input = options.spec.open_stdin,
+                             .tty = options.spec.tty,
+                             .stop_signal = *stop_signal,
+                             .capture = options.json,
+                             .capture_max_bytes = options.spec.limits.output.max_bytes});
+  if (!end || !end->exit) return end;
+  // The next command of the user must find the box stopped.
+  if (auto stopped = box.wait()) {
+    stopped->output_dropped_bytes =
+        std::max(stopped->output_dropped_bytes, end->exit->output_dropped_bytes);
+    end->exit = *std::move(stopped);
+  }
+  return end;
+}
+
+int report(const Box& box, const BoxInfo& info, ForegroundEnd end, const BoxOptions& options) {
+  const int status = exit_status(end);
+  if (!options.json || !end.exit) return status;
+  const int printed = print(run_object({.id = box.id(),
+                                        .name = options.spec.name,
+                                        .out = std::move(end.out),
+                                        .err = std::move(end.err),
+                                        .exit = *end.exit,
+                                        .stages = info.stages,
+                                        .warnings = info.warnings}) +
+                            "\n");
+  return printed != 0 ? printed : status;
+}
+
+Result<int> run_attached(Box& box, const BoxOptions& options) {
+  auto signals = SignalCatcher::install();
+  RemoveAtEnd remove(box, options.spec.auto_remove);
+  if (!signals) return std::move(signals.error());
+  auto exec = box.start_attached();
+  if (!exec) return std::move(exec.error());
+  // Read while the command runs: with --rm nothing is left to ask later.
+  auto info = box.info();
+  if (!info) info = BoxInfo{};
+  if (!options.json) warn(info->warnings);
+  auto end = show(box, *exec, *signals, options);
+  if (!end) {
+    (void)box.kill();  // nobody watches it any more; the first failure is the one to report
+    return std::move(end.error());
+  }
+  return report(box, *info, *std::move(end), options);
+}
+
+Result<int> run_detached(Box& box, const BoxOptions& options) {
+  RemoveAtEnd remove(box, options.spec.auto_remove);
+  auto started = box.start();
+  if (!started) return std::move(started.error());
+  remove.dismiss();
+  if (auto info = box.info(); info && !options.json) warn(info->warnings);
+  return print_box(box, options);
+}
+
+Result<int> run_box(const BoxOptions& options) {
+  if (!options.detach) {
+    auto terminal = require_terminal(options.spec.open_stdin, options.spec.tty);
+    if (!terminal) return std::move(terminal.error());
+  }
+  auto runtime = Runtime::open();
+  if (!runtime) return std::move(runtime.error());
+  auto box = new_box(*runtime, options);
+  if (!box) return std::move(box.error());
+  return options.detach ? run_detached(*box, options) : run_attached(*box, options);
+}
+
+}  // namespace
+
+int run_command(Args args) {
+  BoxOptions options;
+  if (auto done = parse_box(kText, args, options)) return *done;
+  auto status = run_box(options);
+  return status ? *status : fail(status.error(), options.json);
+}
+
+}  // namespace caisson::cli
