@@ -18,8 +18,6 @@ using engine::poll_timeout;
 
 namespace {
 
-constexpr std::uint64_t kWindow = 1u << 20;  ///< credit for carried output
-
 /// write(2) on a pipe without readers raises SIGPIPE; an embedding program must not see it.
 ssize_t write_without_sigpipe(int fd, std::string_view data) {
   sigset_t pipe, before, pending;
@@ -55,8 +53,6 @@ Result<std::unique_ptr<Exec::Impl>> Exec::Impl::create(Parts parts) {
     TRY(impl->watch(fd->get()));
   }
   if (impl->parts_.in) TRY(set_nonblocking(impl->parts_.in.get()));
-  if (impl->parts_.carried)
-    TRY(impl->parts_.channel.send(wire::encode_credit(1, kWindow)));
   return impl;
 }
 
@@ -162,9 +158,7 @@ Result<std::optional<Output>> Exec::Impl::next_output(const Deadline& deadline) 
       Output output = std::move(queue_.front());
       queue_.pop_front();
       total_ += output.data.size();
-      if (!exit_)
-        TRY(parts_.channel.send(wire::encode_credit(static_cast<std::uint32_t>(output.stream),
-                                                    output.data.size())));
+      give_credit(output.data.size());
       return std::optional<Output>(std::move(output));
     }
     TRY(take_frames());
@@ -183,6 +177,16 @@ Result<std::optional<Output>> Exec::Impl::next_output(const Deadline& deadline) 
     pollfd polled{epoll_.get(), POLLIN, 0};
     if (::poll(&polled, 1, poll_timeout(deadline)) == 0) return deadline_passed("wait for output");
   }
+}
+
+/// Lets the shim send as much again as was taken, in steps worth a message.
+void Exec::Impl::give_credit(std::uint64_t bytes) {
+  owed_credit_ += bytes;
+  if (exit_ || owed_credit_ < wire::kInitialCredit / 4) return;
+  const std::lock_guard lock(sending_);
+  // A shim that has gone has no use for it, and what it sent before is still to be read.
+  [[maybe_unused]] Result<> sent = parts_.channel.send(wire::encode_credit(1, owed_credit_));
+  owed_credit_ = 0;
 }
 
 Result<> Exec::Impl::resize(unsigned rows, unsigned columns) const {

@@ -48,6 +48,7 @@ class Exec::Impl final {
   void set_exit(ExitInfo info);
   std::optional<Output> read_pipe(Fd& pipe, Stream stream);
   Result<> count(std::size_t bytes);
+  void give_credit(std::uint64_t bytes);
   void collect(Collected& all, Output output);
 
   Parts parts_;
@@ -55,7 +56,7 @@ class Exec::Impl final {
   Fd ended_;  ///< an eventfd that keeps fd() readable after the end
   std::deque<Output> queue_;
   std::optional<ExitInfo> exit_;
-  std::uint64_t total_ = 0, kept_ = 0, dropped_ = 0;
+  std::uint64_t total_ = 0, kept_ = 0, dropped_ = 0, owed_credit_ = 0;
   bool limit_hit_ = false;
   std::mutex sending_;
 };

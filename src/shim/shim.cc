@@ -124,6 +124,7 @@ void Shim::update_room() {
 
 void Shim::attach(Connection& connection, const std::optional<backend::Started>& started) {
   connection.role = Role::kMain;
+  connection.grant(wire::kInitialCredit);
   backend::Reply reply;
   reply.started = started;
   std::vector<Fd> fds;

@@ -16,6 +16,8 @@ constexpr std::size_t kHeaderSize = 9;
 constexpr std::size_t kMaxPayload = 1u << 20;
 /// Data frames hold at most this many bytes of output.
 constexpr std::size_t kMaxData = 64u << 10;
+/// What a client grants by attaching.
+constexpr std::uint64_t kInitialCredit = 1u << 20;
 
 struct Frame {
   FrameType type = FrameType::kRequest;
