@@ -4,7 +4,9 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/format.h"
@@ -31,7 +33,7 @@ Error sqlite_error(int code, sqlite3* handle, std::string_view action, const std
       break;
     }
     case SQLITE_FULL:
-      error = make_error(Code::kResourceExhausted, "disk_full", message("no space left on device"));
+      error = make_error(Code::kResourceExhausted, "disk_full", message(errno_text(ENOSPC)));
       break;
     case SQLITE_READONLY:
       error = make_error(Code::kPermissionDenied, "state_read_only", message(own));
