@@ -4,7 +4,9 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/format.h"
@@ -31,7 +33,7 @@ Error sqlite_error(int code, sqlite3* handle, std::string_view action, const std
       break;
     }
     case SQLITE_FULL:
-      error = make_error(Code::kResourceExhausted, "disk_full", message("no space left on device"));
+      error = make_error(Code::kResourceExhausted, "disk_full", message(errno_text(ENOSPC)));
       break;
     case SQLITE_READONLY:
       error = make_error(Code::kPermissionDenied, "state_read_only", message(own));
@@ -203,12 +205,15 @@ int Database::after_commit(void* place, sqlite3* handle, const char* name, int p
 // The first process to open the database after the last one left must read the whole log (1.8 µs a
 // page), because its index died with them. Only truncating makes that short: what a passive
 // checkpoint has moved is forgotten with the index.
-Result<> Database::tidy() {
-  if (place_->wal_pages < kTidyPages) return {};
+Result<bool> Database::tidy() {
+  if (place_->wal_pages < kTidyPages) return false;
   const int code = sqlite3_wal_checkpoint_v2(handle_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE,
                                              nullptr, nullptr);
-  if (code == SQLITE_OK) place_->wal_pages = 0;
-  if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED) return {};
+  if ((code & 0xff) == SQLITE_BUSY) return false;  // a long reader: the next one tidies
+  if (code == SQLITE_OK) {
+    place_->wal_pages = 0;
+    return true;
+  }
   return sqlite_error(code, handle_.get(), "tidy state", place_->path);
 }
 

@@ -67,8 +67,9 @@ class Database final {
   const std::string& path() const { return place_->path; }
 
   /// Moves the write-ahead log into the database file and empties it, if the last commit of this
-  /// connection left it longer than a few dozen pages. Costs two fsyncs (milliseconds).
-  Result<> tidy();
+  /// connection left it longer than a few dozen pages; true if it did. Costs two fsyncs
+  /// (milliseconds).
+  Result<bool> tidy();
 
  private:
   struct CloseStatement {

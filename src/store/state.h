@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -87,6 +88,8 @@ class State final {
  private:
   explicit State(Database database)
       : mutex_(std::make_unique<std::mutex>()), database_(std::move(database)) {}
+
+  Result<> write_meta(std::string_view key, std::string_view value);
 
   std::unique_ptr<std::mutex> mutex_;  // on the heap, so that a State can be moved
   Database database_;
