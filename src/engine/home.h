@@ -26,6 +26,8 @@ class Runtime::Impl final {
   Impl(backend::Layout layout, std::string shim, OpenOptions options, store::State state)
       : layout(std::move(layout)), shim(std::move(shim)), options(std::move(options)),
         state(std::move(state)) {}
+  /// Shortens the database's log when it has grown: whoever opens it first next time reads it all.
+  ~Impl() { [[maybe_unused]] const auto tidied = state.tidy(); }
   const backend::Layout layout;
   const std::string shim;  ///< empty when it was not found; an error only when one is needed
   const OpenOptions options;

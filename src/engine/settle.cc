@@ -115,7 +115,7 @@ Result<> recover(const Runtime::Impl& runtime) {
   const std::optional<std::string> known = TRY(runtime.state.meta("boot_id"));
   if (known == boot) return {};
   for (store::BoxRow& row :
-       TRY(runtime.state.in_states({"starting", "running", "paused", "stopping"})))
+       TRY(runtime.state.live()))
     [[maybe_unused]] const store::BoxRow settled = TRY(settle(runtime, std::move(row)));
   return runtime.state.set_meta("boot_id", boot);
 }

@@ -17,7 +17,7 @@ constexpr std::array kMigrations = {
     R"sql(
 CREATE TABLE boxes (
   id TEXT PRIMARY KEY NOT NULL,
-  name TEXT UNIQUE,
+  name TEXT,
   state TEXT NOT NULL,
   created_ns INTEGER NOT NULL,
   started_ns INTEGER,
@@ -31,8 +31,10 @@ CREATE TABLE boxes (
   stages_json TEXT NOT NULL,
   warnings_json TEXT NOT NULL,
   spec_json TEXT NOT NULL
-);
-CREATE INDEX boxes_by_state ON boxes (state);
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX boxes_by_name ON boxes (name) WHERE name IS NOT NULL;
+CREATE INDEX boxes_live ON boxes (state)
+  WHERE state IN ('starting', 'running', 'paused', 'stopping');
 CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 )sql",
 };

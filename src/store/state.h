@@ -69,7 +69,8 @@ class State final {
   Result<BoxRow> resolve(std::string_view id_or_name);
   /// Newest first.
   Result<std::vector<BoxRow>> list();
-  Result<std::vector<BoxRow>> in_states(const std::vector<std::string>& states);
+  /// Those that are starting, running, paused or stopping; quick however many others there are.
+  Result<std::vector<BoxRow>> live();
 
   /// Compare and set: writes `update` if the box is in one of `from`; false when it is not, or
   /// is gone.

@@ -70,7 +70,7 @@ TEST_F(StateProcessesTest, TwentyCreateAndFillItAtOnce) {
   }
   auto state = State::open(home_);
   ASSERT_TRUE(state);
-  EXPECT_EQ(state->in_states({"running"})->size(), 1u * kProcesses * kRows);
+  EXPECT_EQ(state->live()->size(), 1u * kProcesses * kRows);
   expect_sound();
 }
 
