@@ -1,8 +1,8 @@
 # CAISSON_SECCOMP_DIGEST identifies the code that turns a policy into a program: compiled filters
 # are cached under it, so any change here or of libseccomp makes old ones unreachable.
-set(seccomp_inputs container/bit_pattern.cc container/seccomp.cc container/seccomp_arguments.cc
+set(seccomp_inputs container/seccomp.cc container/seccomp_arguments.cc
                    container/seccomp_default.cc spec/seccomp_policy.cc sys/seccomp.cc
-                   sys/seccomp_names.cc)
+                   sys/seccomp_names.cc sys/seccomp_table.cc)
 set(seccomp_text "libseccomp ${SECCOMP_VERSION}")
 foreach(input IN LISTS seccomp_inputs)
   file(SHA256 ${PROJECT_SOURCE_DIR}/src/${input} digest)

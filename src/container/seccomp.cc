@@ -86,9 +86,9 @@ Result<std::string> custom_program(const std::string& policy,
                                    const std::string& cache_dir) {
   const SeccompPolicyContext context = TRY(policy_context(granted_caps));
   return compiled_policy(cache_dir, custom_key(policy, context),
-                         [&]() -> Result<sys::SeccompRules> {
+                         [&]() -> Result<std::string> {
                            const SeccompPolicy parsed = TRY(parse_seccomp_policy(policy));
-                           return seccomp_rules(resolve(parsed, context));
+                           return sys::compile_seccomp(seccomp_rules(resolve(parsed, context)));
                          });
 }
 
@@ -116,8 +116,9 @@ Result<std::string> seccomp_program(const BoxSpec& spec, const std::set<std::str
     case SeccompMode::kProfile: break;
   }
   return compiled_policy(cache_dir, builtin_seccomp_key(spec.profile, granted_caps),
-                         [&]() -> Result<sys::SeccompRules> {
-                           return builtin_seccomp_rules(spec.profile, granted_caps);
+                         [&] {
+                           return sys::compile_seccomp_table(
+                               builtin_seccomp_table(spec.profile, granted_caps));
                          });
 }
 

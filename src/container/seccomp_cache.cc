@@ -74,15 +74,15 @@ std::string seccomp_cache_name(std::string_view key) {
 }
 
 Result<std::string> compiled_policy(const std::string& cache_dir, std::string_view key,
-                                    const std::function<Result<sys::SeccompRules>()>& rules) {
-  if (cache_dir.empty()) return sys::compile_seccomp(TRY(rules()));
+                                    const std::function<Result<std::string>()>& compile) {
+  if (cache_dir.empty()) return compile();
   const std::string name = seccomp_cache_name(key);
   const Result<Fd> dir = open_cache(cache_dir);
   if (dir) {
     if (std::optional<std::string> program = read_program(dir->get(), name))
       return std::move(*program);
   }
-  std::string program = TRY(sys::compile_seccomp(TRY(rules())));
+  std::string program = TRY(compile());
   // The program is good either way; a failed write is repaired by the next start.
   if (dir) static_cast<void>(replace_file(dir->get(), name, program + checksum(program), 0600));
   return program;

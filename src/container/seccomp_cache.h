@@ -5,15 +5,15 @@
 #include <string>
 #include <string_view>
 
-#include "sys/seccomp.h"
+#include "caisson/result.h"
 
 namespace caisson::container {
 
-/// The program for `key`, which must name everything that `rules()` depends on. Read from
+/// The program for `key`, which must name everything that `compile()` depends on. Read from
 /// `cache_dir` when a whole and trustworthy file is there, else compiled and left there. A cache
 /// that cannot be read or written only costs time; an empty `cache_dir` means none.
 Result<std::string> compiled_policy(const std::string& cache_dir, std::string_view key,
-                                    const std::function<Result<sys::SeccompRules>()>& rules);
+                                    const std::function<Result<std::string>()>& compile);
 
 /// The name of the file for `key`.
 std::string seccomp_cache_name(std::string_view key);

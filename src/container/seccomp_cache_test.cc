@@ -24,9 +24,9 @@ class SeccompCache : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(root_); }
 
   Result<std::string> get(std::string_view key) {
-    return compiled_policy(cache_, key, [&]() -> Result<sys::SeccompRules> {
+    return compiled_policy(cache_, key, [&] {
       ++compiled_;
-      return sys::SeccompRules{.rules = {{"read", {sys::SeccompAction::kAllow, 0}, {}}}};
+      return sys::compile_seccomp({.rules = {{"read", {sys::SeccompAction::kAllow, 0}, {}}}});
     });
   }
   std::string file(std::string_view key) const { return cache_ + "/" + seccomp_cache_name(key); }

@@ -191,21 +191,21 @@ sys::SeccompDecision decision_of(SeccompVerdict verdict) {
 
 std::span<const SeccompGroup> seccomp_groups() { return kGroups; }
 
-sys::SeccompRules builtin_seccomp_rules(Profile profile,
+sys::SeccompTable builtin_seccomp_table(Profile profile,
                                         const std::set<std::string>& granted_caps) {
-  sys::SeccompRules result;
-  result.default_decision = decision_of(SeccompVerdict::kAbsent);
-  result.rules = seccomp_argument_rules(profile);
+  sys::SeccompTable table;
+  table.default_decision = decision_of(SeccompVerdict::kAbsent);
+  table.calls = seccomp_argument_calls(profile);
   for (const SeccompGroup& group : kGroups) {
     const sys::SeccompDecision decision = decision_of(verdict_of(group, profile, granted_caps));
     std::string_view names = group.names;
     while (!names.empty()) {
       const std::size_t end = std::min(names.find(' '), names.size());
-      result.rules.push_back({std::string(names.substr(0, end)), decision, {}});
+      table.calls.push_back({names.substr(0, end), {}, decision});
       names.remove_prefix(std::min(end + 1, names.size()));
     }
   }
-  return result;
+  return table;
 }
 
 std::string builtin_seccomp_key(Profile profile, const std::set<std::string>& granted_caps) {

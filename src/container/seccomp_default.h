@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "caisson/spec.h"
-#include "sys/seccomp.h"
+#include "sys/seccomp_table.h"
 
 namespace caisson::container {
 
@@ -27,12 +27,12 @@ struct SeccompGroup {
 
 std::span<const SeccompGroup> seccomp_groups();
 
-/// The rules that look at arguments: clone, socket, socketpair, ioctl, personality.
-std::vector<sys::SeccompRule> seccomp_argument_rules(Profile profile);
+/// The calls that are decided by their arguments: clone, socket, socketpair, ioctl, personality.
+std::vector<sys::SeccompCall> seccomp_argument_calls(Profile profile);
 
 /// The whole policy of a profile for a box with these capabilities. Calls that it does not know
 /// are absent.
-sys::SeccompRules builtin_seccomp_rules(Profile profile, const std::set<std::string>& granted_caps);
+sys::SeccompTable builtin_seccomp_table(Profile profile, const std::set<std::string>& granted_caps);
 
 /// What identifies that policy, cheaply: changes whenever its source or the compiler does.
 std::string builtin_seccomp_key(Profile profile, const std::set<std::string>& granted_caps);
