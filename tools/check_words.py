@@ -9,7 +9,7 @@ from pathlib import Path
 
 # One character of each pattern is bracketed so that this file does not match itself.
 FORBIDDEN = [
-    (r"(?<![\w.$}/>])/(wor[k]|roo[t]|hom[e]/\w+)/\w", "an absolute path of one machine"),
+    (r"(?<![\w.$}/>])/(wor[k]|roo[t])/\w", "an absolute path of one machine"),
     (r"\b(d[e]b\.debian\.org|registry\.n[p]mjs|p[y]pi\.org|crates\.i[o]|proxy\.gol[a]ng)", "a package host"),
     (r"\b(T[O]DO|F[I]XME|X{2}X|H[A]CK)\b", "unfinished work"),
 ]
@@ -85,22 +85,32 @@ def arguments(text, start):
 
 
 def used_reasons(sources):
-    """Reasons passed as literals to a function with a `reason` parameter, or assigned."""
-    functions = {}
-    for text in sources.values():
-        functions.update(reason_functions(text))
+    """Reasons passed as literals to a function with a `reason` parameter, or assigned.
+
+    `sources` is {path: text}. Functions declared in a header count everywhere; a function of the
+    same name that a source file defines for itself counts there instead.
+    """
+    shared = {}
+    for path, text in sources.items():
+        if str(path).endswith(".h"):
+            shared.update(reason_functions(text))
     used = set()
-    calls = re.compile(r"\b(" + "|".join(map(re.escape, functions)) + r")\(") if functions else None
     for text in sources.values():
+        own = reason_functions(text)
+        functions = {name: i for name, i in (shared | own).items()
+                     if name in own or not re.search(rf"^(?!\s)[\w:<> ]+ {name}\(", text, re.M)}
         used |= set(re.findall(r'\breason = "([a-z0-9_]+)"', text))
-        for match in calls.finditer(text) if calls else ():
-            found = arguments(text, match.end())
-            index = functions[match.group(1)]
-            for piece in re.split(r"[?:]", found[index]) if index < len(found) else ():
-                literal = re.fullmatch(r'\s*"([a-z][a-z0-9_]+)"\s*', piece)
-                if literal:
-                    used.add(literal.group(1))
+        for match in re.finditer(r"\b(\w+)\(", text):
+            if match.group(1) in functions:
+                used |= literals(arguments(text, match.end()), functions[match.group(1)])
     return used
+
+
+def literals(found, index):
+    """The string literals that argument `index` is, or chooses between with ?:."""
+    pieces = re.split(r"[?:]", found[index]) if index < len(found) else ()
+    matches = (re.fullmatch(r'\s*"([a-z][a-z0-9_]+)"\s*', piece) for piece in pieces)
+    return {match.group(1) for match in matches if match}
 
 
 def documented_reasons(text):

@@ -37,8 +37,8 @@ def test_long_files(tree):
 
 def test_reasons_both_ways(tree):
     (tree / "src/a.cc").write_text(
-        'return make_error(Code::kNotFound, "box_gone",\n    format("find \'{}\': (a, b)", x));\n'
-        'make_error(f(a, b), early ? "one_way" : "other_way", "x");\n'
+        '  return make_error(Code::kNotFound, "box_gone",\n    format("find \'{}\': (a, b)", x));\n'
+        '  make_error(f(a, b), early ? "one_way" : "other_way", "x");\n'
         'error.reason = "set_later";\n')
     (tree / "docs/errors.md").write_text("| `box_gone` | X |\n| `one_way` | X |\n| `never_used` | X |\n")
     assert check_words.check(tree) == [
@@ -52,3 +52,12 @@ def test_wrappers_count_too(tree):
         'Error invalid(std::string_view reason, std::string message) { return {}; }\n'
         'auto e = invalid("size_invalid", "m");\n')
     assert check_words.used_reasons({"a": (tree / "src/a.cc").read_text()}) == {"size_invalid"}
+
+
+def test_a_files_own_function_of_the_same_name(tree):
+    header = 'Error invalid(std::string_view reason, std::string message);\n'
+    source = ('Error invalid(std::string_view where, std::string message) {\n'
+              '  return make_error(Code::kX, "policy_bad", message);\n}\n'
+              'auto e = invalid("policy", "m");\n')
+    used = check_words.used_reasons({"e.h": DECLARATION, "t.h": header, "a.cc": source})
+    assert used == {"policy_bad"}
