@@ -39,7 +39,8 @@ Result<> make_upper(const std::string& data, const Rootfs& rootfs) {
   }
   // What an earlier run left in the work directory is of no use, and the kernel refuses that of a
   // volatile overlay (Documentation/filesystems/overlayfs).
-  TRY(sys::remove_tree(AT_FDCWD, work));
+  Fd parent = TRY(open_fd(data, O_PATH | O_DIRECTORY));
+  TRY(sys::remove_tree(parent.get(), "work"));
   if (::mkdir(work.c_str(), 0700) < 0) return sys_error("create directory", work);
   return {};
 }

@@ -20,6 +20,8 @@ ExitReason reason_of_exit(const EndingFacts& facts, int code) {
   // A program that answers a stop by exiting has exited; a limit that ended it stays the cause.
   if (facts.ended_by_us && *facts.ended_by_us != ExitReason::kKilled) return *facts.ended_by_us;
   if (code == 0) return ExitReason::kExited;
+  // The killer took a child, and the program failed for want of it.
+  if (facts.oom_killed) return ExitReason::kOom;
   if (facts.fork_refused) return ExitReason::kPids;
   if (facts.disk_full) return ExitReason::kDiskFull;
   return ExitReason::kExited;
