@@ -1,9 +1,13 @@
 #include "base/subprocess.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+
+#include <memory>
 
 #include "base/scope_exit.h"
 
@@ -46,6 +50,70 @@ Result<int> spawn(const std::vector<std::string>& argv, const SpawnOptions& opti
       ::posix_spawn(&pid, argv[0].c_str(), &actions, &attributes, args.data(), env.data());
   if (err != 0) return errno_error(err, "start program", argv[0]);
   return pid;
+}
+
+namespace {
+
+/// What the two short-lived processes of spawn_detached share with their caller, whose memory they
+/// run in while it waits.
+struct Detached {
+  const char* path;
+  char* const* argv;
+  const std::pair<int, int>* fds;
+  std::size_t count;
+  char* stack;  ///< of the program's process
+  int error;
+};
+constexpr std::size_t kStack = 32768;
+
+/// Only system calls from here to exec.
+int become_program(void* argument) {
+  auto* detached = static_cast<Detached*>(argument);
+  ::setsid();
+  for (std::size_t i = 0; i < detached->count; ++i)
+    ::dup2(detached->fds[i].first, detached->fds[i].second);
+  for (int s : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD}) {
+    struct sigaction defaults {};
+    defaults.sa_handler = SIG_DFL;
+    ::sigaction(s, &defaults, nullptr);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  char* const env[] = {nullptr};
+  ::execve(detached->path, detached->argv, env);
+  detached->error = errno;
+  ::_exit(127);
+}
+
+int start_program(void* argument) {
+  auto* detached = static_cast<Detached*>(argument);
+  if (::clone(become_program, detached->stack + kStack, CLONE_VM | CLONE_VFORK, detached) < 0)
+    detached->error = errno;
+  ::_exit(0);
+}
+
+}  // namespace
+
+Result<> spawn_detached(const std::vector<std::string>& argv,
+                        const std::vector<std::pair<int, int>>& fds) {
+  const std::vector<char*> args = pointers(argv);
+  const std::unique_ptr<char[]> stacks(new char[2 * kStack]);
+  Detached detached{argv[0].c_str(), args.data(), fds.data(), fds.size(), stacks.get() + kStack, 0};
+  // No handler of the caller may run in the children, which use its memory.
+  sigset_t all, before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before);
+  // No exit signal: the caller's program sees neither the child nor its end.
+  const int pid = ::clone(start_program, stacks.get() + kStack, CLONE_VM | CLONE_VFORK, &detached);
+  const int err = errno;
+  if (pid > 0)
+    while (::waitpid(pid, nullptr, __WCLONE) < 0 && errno == EINTR) {
+    }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return errno_error(err, "start program", argv[0]);
+  if (detached.error != 0) return errno_error(detached.error, "start program", argv[0]);
+  return {};
 }
 
 Result<> run(const std::vector<std::string>& argv, std::vector<std::string> env) {

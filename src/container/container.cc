@@ -81,7 +81,8 @@ class Container final : public backend::Sandbox {
 
  private:
   Result<> make_cgroup(const sys::CgroupLayout& layout);
-  Result<> make_namespaces();
+  Result<> begin_user_namespace();
+  Result<> finish_user_namespace();
   Result<> clone_init();
   Result<> await_ready(std::vector<std::string>& warnings);
   Result<User> look_up(const std::string& user, const std::vector<std::string>& groups) const;
@@ -102,7 +103,8 @@ class Container final : public backend::Sandbox {
   Plan plan_;
   std::optional<sys::Cgroup> cgroup_;
   sys::ClaimedRange range_;
-  Fd epoll_, userns_, control_, pidfd_, root_, pts_;
+  std::optional<sys::NewUserNamespace> new_userns_;
+  Fd epoll_, mounts_, userns_, control_, pidfd_, root_, pts_;
   std::string seccomp_;
   pid_t init_ = -1;
   std::map<ProcessId, Spawning> spawning_;
@@ -123,11 +125,12 @@ Result<backend::Started> Container::start() {
   for (std::string& w : TRY(check_limits(options_.spec, layout))) warnings.push_back(std::move(w));
   clock.lap("plan");
   const std::vector<std::string> granted = sys::capability_names(plan_.capabilities);
+  TRY(begin_user_namespace());
   seccomp_ = TRY(seccomp_program(options_.spec, {granted.begin(), granted.end()}, options_.cache));
   clock.lap("seccomp");
   TRY(make_cgroup(layout));
   clock.lap("cgroup");
-  TRY(make_namespaces());
+  TRY(finish_user_namespace());
   clock.lap("user_namespace");
   TRY(clone_init());
   clock.lap("clone");
@@ -142,11 +145,16 @@ Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
   return {};
 }
 
-Result<> Container::make_namespaces() {
+Result<> Container::begin_user_namespace() {
   if (!plan_.facts.root)
     TRY(sys::enter_outer_namespace(plan_.facts.subuids, plan_.facts.subgids));
+  new_userns_.emplace(TRY(sys::NewUserNamespace::begin(plan_.ids.first, plan_.ids.first)));
+  return {};
+}
+
+Result<> Container::finish_user_namespace() {
   const sys::IdRange range{plan_.ids.first_inside, plan_.ids.first, plan_.ids.count};
-  userns_ = TRY(sys::make_user_namespace({{range}, {range}}, plan_.ids.first, plan_.ids.first));
+  userns_ = TRY(new_userns_->finish({{range}, {range}}));
   return {};
 }
 
@@ -218,6 +226,9 @@ Result<> Container::await_ready(std::vector<std::string>& warnings) {
   const std::string_view text(buffer + sizeof(InitMessage),
                               static_cast<std::size_t>(got.bytes) - sizeof(InitMessage));
   if (message->op == InitOp::kFailed) return received_error(text, message->value);
+  // Held to the shim's end: taking a mount namespace apart waits for the kernel, and nobody who
+  // waits for the box should.
+  mounts_ = open_fd(format("/proc/{}/ns/mnt", init_), O_RDONLY).value_or(Fd());
   if (got.fds.size() != 2)
     return make_error(Code::kInternal, "start_failed", "set up box: unexpected answer of init");
   root_ = std::move(got.fds[0]);

@@ -70,6 +70,7 @@ class Init final {
                   error.hint));
       ::_exit(1);
     }
+    if (!seal()) ::_exit(1);
     loop();
   }
 
@@ -85,11 +86,17 @@ class Init final {
     signals_ = Fd(::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals_) return sys_error("create signal descriptor", "");
     Fd pts = TRY(apply.root().open_at("/dev/pts", O_PATH | O_DIRECTORY));
-    TRY(give_up_privileges(options_.plan->ids));
     std::string warnings;
     for (const std::string& warning : apply.warnings()) warnings += warning + "\n";
     send(options_.control, {.op = InitOp::kReady}, warnings, {apply.root().fd(), pts.get()});
     return {};
+  }
+
+  /// Letting go of the host's tree makes the kernel wait, so the shim prepares the first process
+  /// meanwhile; no process is started before this is done.
+  Result<> seal() const {
+    TRY(sys::drop_old_root());
+    return give_up_privileges(options_.plan->ids);
   }
 
   [[noreturn]] void loop() {

@@ -85,12 +85,11 @@ Result<ExitInfo> recorded_end(const Box::Impl& box) {
 
 /// The main process as an Exec: output carried by the shim, its end committed to the record.
 Result<Exec> main_exec(std::shared_ptr<const Box::Impl> box, Channel channel, std::vector<Fd> fds,
-                       bool tty) {
+                       const BoxSpec& spec) {
   Exec::Impl::Parts parts{.channel = std::move(channel), .carried = true};
   if (!fds.empty()) parts.in = std::move(fds[0]);
-  if (tty && parts.in) parts.terminal = TRY(duplicate(parts.in.get()));
-  const store::BoxRow row = TRY(box->row());
-  parts.limit = TRY(spec::box_spec_from_state(row.spec_json)).limits.output;
+  if (spec.tty && parts.in) parts.terminal = TRY(duplicate(parts.in.get()));
+  parts.limit = spec.limits.output;
   parts.on_exit = [box](const ExitInfo& exit) {
     // The shim's own record has the exact time; ours is the fallback.
     Result<std::string> left =
@@ -110,26 +109,21 @@ Box::Box(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 const std::string& Box::id() const { return impl_->id; }
 
 Result<> Box::start() {
-  std::vector<Fd> fds;
-  [[maybe_unused]] const Channel channel =
-      TRY(engine::start_box(*impl_->runtime, impl_->id, false, fds));
+  TRY(engine::start_box(*impl_->runtime, impl_->id, false));
   return {};
 }
 
 Result<Exec> Box::start_attached() {
-  std::vector<Fd> fds;
-  Channel channel = TRY(engine::start_box(*impl_->runtime, impl_->id, true, fds));
-  const BoxSpec spec = TRY(info()).spec;
-  return main_exec(impl_, std::move(channel), std::move(fds), spec.tty);
+  engine::StartedBox started = TRY(engine::start_box(*impl_->runtime, impl_->id, true));
+  return main_exec(impl_, std::move(started.channel), std::move(started.fds), started.spec);
 }
 
 Result<Exec> Box::attach() {
   Channel channel = TRY(impl_->connect());
   TRY(channel.send(backend::AttachRequest{}));
   TRY(channel.reply());
-  const BoxSpec spec = TRY(info()).spec;
   std::vector<Fd> fds = channel.take_fds();
-  return main_exec(impl_, std::move(channel), std::move(fds), spec.tty);
+  return main_exec(impl_, std::move(channel), std::move(fds), TRY(info()).spec);
 }
 
 Result<Exec> Box::exec(const ExecSpec& spec) {

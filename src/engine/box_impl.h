@@ -44,8 +44,12 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
                     const backend::EndedRecord& record);
 
 /// Starts a box: claim, record, files, shim. See start.cc.
-Result<Channel> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach,
-                          std::vector<Fd>& fds);
+struct StartedBox {
+  Channel channel;
+  std::vector<Fd> fds;  ///< with `attach`: stdin or the terminal, if there is one
+  BoxSpec spec;
+};
+Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach);
 
 /// Deletes the files of a box, as the ids that own them allow.
 Result<> remove_files(const Runtime::Impl& runtime, const std::string& id);

@@ -20,11 +20,9 @@ Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& id) {
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
   if (!control) return sys_error("duplicate descriptor", "");
-  const int pid = TRY(spawn({shim}, {.fds = {{control.get(), 3}}, .new_session = true}));
+  TRY(spawn_detached({shim}, {{control.get(), 3}}));
   pair.theirs.reset();
   control.reset();
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
   Channel channel(std::move(pair.ours));
   TRY(channel.send(backend::RemoveRequest{runtime.layout.home + "/boxes", id}));
   TRY(channel.reply());

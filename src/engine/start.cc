@@ -51,25 +51,19 @@ unsigned injected_fault() {
   return text == nullptr ? 0 : static_cast<unsigned>(::strtoul(text, nullptr, 10));
 }
 
-/// The shim leaves our process at once (it forks and its first process ends), so that it is no
-/// child of the embedding program. It keeps `claim` to its end.
+/// The shim is no child of the embedding program. It keeps `claim` to its end.
 Result<Channel> spawn_shim(const std::string& path, const Fd& claim) {
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
-  // Descriptors are moved above those that the child is to have.
+  // Descriptors are moved above those that the shim is to have.
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
   Fd lock(::fcntl(claim.get(), F_DUPFD_CLOEXEC, 10));
   if (!control || !lock) return sys_error("duplicate descriptor", "");
-  SpawnOptions options;
-  options.fds = {{control.get(), 3}, {lock.get(), 4}};
-  options.new_session = true;
-  const int pid = TRY(spawn({path}, options));
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  TRY(spawn_detached({path}, {{control.get(), 3}, {lock.get(), 4}}));
   return Channel(std::move(pair.ours));
 }
 
-Result<Channel> launch(const Runtime::Impl& runtime, const store::BoxRow& row, bool attach,
-                       const Fd& claim, std::vector<Fd>& fds, backend::Started& started) {
+Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, bool attach,
+                          const Fd& claim, backend::Started& started) {
   const std::int64_t begin = boot_ns();
   backend::StartRequest request;
   request.id = row.id;
@@ -89,23 +83,32 @@ Result<Channel> launch(const Runtime::Impl& runtime, const store::BoxRow& row, b
     return make_error(Code::kInternal, "shim_died", "start box: its shim died");
   if (!reply) return reply.error();
   if (reply->started) started = *reply->started;
-  fds = channel.take_fds();
   started.stages.insert(started.stages.begin(),
                         {{"files", std::chrono::nanoseconds(files - begin)}});
   started.stages.push_back({"total", std::chrono::nanoseconds(boot_ns() - begin)});
-  return channel;
+  std::vector<Fd> fds = channel.take_fds();
+  return StartedBox{std::move(channel), std::move(fds), std::move(request.spec)};
+}
+
+/// A box that has just ended keeps its claim until its shim is gone: that is worth a short wait.
+Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::BoxRow& row) {
+  std::optional<Fd> claim = TRY(try_claim(layout, row.id));
+  for (int i = 0; !claim && !is_live(row.state) && i < 2000; ++i) {
+    ::usleep(1000);
+    claim = TRY(try_claim(layout, row.id));
+  }
+  return claim;
 }
 
 }  // namespace
 
-Result<Channel> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach,
-                          std::vector<Fd>& fds) {
+Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach) {
   std::optional<store::BoxRow> row = TRY(runtime.state.find(id));
   if (!row) return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
   const std::string data = runtime.layout.box(id);
   if (::mkdir(data.c_str(), 0700) < 0 && errno != EEXIST)
     return sys_error("create directory", data);
-  std::optional<Fd> claim = TRY(try_claim(runtime.layout, id));
+  std::optional<Fd> claim = TRY(claim_box(runtime.layout, *row));
   if (!claim) {
     if (!is_live(row->state)) row->state = "starting";
     return not_startable(*row);
@@ -114,7 +117,7 @@ Result<Channel> start_box(const Runtime::Impl& runtime, const std::string& id, b
   if (is_live(row->state)) {
     claim.reset();
     *row = TRY(settle(runtime, std::move(*row)));
-    claim = TRY(try_claim(runtime.layout, id));
+    claim = TRY(claim_box(runtime.layout, *row));
     if (!claim) return not_startable(*row);
   }
   store::BoxUpdate starting{.state = "starting", .clear_run = true};
@@ -122,11 +125,11 @@ Result<Channel> start_box(const Runtime::Impl& runtime, const std::string& id, b
     return not_startable(*row);
 
   backend::Started started;
-  Result<Channel> channel = launch(runtime, *row, attach, *claim, fds, started);
+  Result<StartedBox> box = launch(runtime, *row, attach, *claim, started);
   store::BoxUpdate update;
-  if (!channel) {
+  if (!box) {
     update.state = "failed";
-    update.error_reason = channel.error().message;
+    update.error_reason = box.error().message;
     update.finished_ns = wall_ns();
   } else {
     update.state = "running";
@@ -136,7 +139,7 @@ Result<Channel> start_box(const Runtime::Impl& runtime, const std::string& id, b
     update.warnings_json = spec::to_json(started.warnings);
   }
   TRY(runtime.state.transition(id, {"starting"}, update));
-  return channel;
+  return box;
 }
 
 }  // namespace caisson::engine

@@ -51,9 +51,6 @@ int main(int argc, char** argv) {
     std::fputs("caisson-shim: started by the Caisson library, not by hand\n", stderr);
     return 125;
   }
-  // The embedding program reaps its child at once and has no further one.
-  const pid_t child = ::fork();
-  if (child != 0) ::_exit(child < 0 ? 1 : 0);
   if (!detach_from_caller(argc, argv)) return 1;
   auto poller = caisson::shim::Poller::create();
   if (!poller) return 1;

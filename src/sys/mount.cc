@@ -109,6 +109,10 @@ Result<> change_root(int root) {
   if (::fchdir(root) < 0) return sys_error("enter new root", "");
   // pivot_root(".", "."): the old root is stacked on the new one and detached, see pivot_root(2).
   if (::syscall(SYS_pivot_root, ".", ".") < 0) return sys_error("pivot to new root", "");
+  return {};
+}
+
+Result<> drop_old_root() {
   if (::umount2(".", kMntDetach) < 0) return sys_error("detach the old root", "");
   if (::chdir("/") < 0) return sys_error("enter directory", "/");
   return {};

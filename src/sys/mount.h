@@ -37,7 +37,9 @@ Result<> attach(int mount, int target, std::string_view name);
 
 /// Makes every mount of this namespace private, so that nothing propagates either way.
 Result<> make_private();
-/// Makes `root` (a mounted directory) the root of this mount namespace and drops the old one.
+/// Makes `root` (a mounted directory) the root of this mount namespace. The old root stays
+/// reachable through the working directory until `drop_old_root`.
 Result<> change_root(int root);
+Result<> drop_old_root();
 
 }  // namespace caisson::sys

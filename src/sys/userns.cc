@@ -73,24 +73,31 @@ Result<> run_map_tool(const char* program, pid_t pid, const std::vector<IdRange>
 
 }  // namespace
 
-Result<Fd> make_user_namespace(const IdMap& map, uid_t owner_uid, gid_t owner_gid) {
+Result<NewUserNamespace> NewUserNamespace::begin(uid_t owner_uid, gid_t owner_gid) {
   Pipe ready = TRY(make_pipe());
   const pid_t helper = ::fork();
   if (helper < 0) return sys_error("fork helper for user namespace", "");
   if (helper == 0) hold_namespace(ready.write.get(), owner_uid, owner_gid);
-  ScopeExit reap([&] {
-    ::kill(helper, SIGKILL);
-    while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  });
-  ready.write.reset();
+  return NewUserNamespace(helper, std::move(ready.read));
+}
+
+NewUserNamespace::~NewUserNamespace() {
+  if (helper_ <= 0) return;
+  ::kill(helper_, SIGKILL);
+  while (::waitpid(helper_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+Result<Fd> NewUserNamespace::finish(const IdMap& map) {
   int err = 0;
-  if (::read(ready.read.get(), &err, sizeof err) != static_cast<ssize_t>(sizeof err)) err = EPIPE;
+  if (::read(ready_.get(), &err, sizeof err) != static_cast<ssize_t>(sizeof err)) err = EPIPE;
   if (err != 0) return userns_error(err);
-  const std::string proc = format("/proc/{}/", helper);
+  const std::string proc = format("/proc/{}/", helper_);
   TRY(write_map(proc + "uid_map", map_text(map.uids)));
   TRY(write_map(proc + "gid_map", map_text(map.gids)));
-  return open_fd(proc + "ns/user", O_RDONLY);
+  Fd space = TRY(open_fd(proc + "ns/user", O_RDONLY));
+  ::kill(helper_, SIGKILL);  // reaped at the end, when nobody waits for it
+  return space;
 }
 
 std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid) {

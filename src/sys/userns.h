@@ -27,9 +27,25 @@ struct IdMap {
 /// The ids a box uses: how many there are, and which id of our namespace is the box's 0.
 constexpr std::uint32_t kIdsPerBox = 65536;
 
-/// Makes a user namespace whose parent is ours, owned by (`owner_uid`, `owner_gid`) of ours. Needs
-/// CAP_SETUID and CAP_SETGID here. The namespace lives as long as the descriptor.
-Result<Fd> make_user_namespace(const IdMap& map, uid_t owner_uid, gid_t owner_gid);
+/// A user namespace in the making. A helper process makes it while the caller does other things.
+class NewUserNamespace final {
+ public:
+  /// Its parent is our namespace; it is owned by (`owner_uid`, `owner_gid`) of ours. Needs
+  /// CAP_SETUID and CAP_SETGID here.
+  static Result<NewUserNamespace> begin(uid_t owner_uid, gid_t owner_gid);
+  /// Writes the maps and returns the namespace, which lives as long as the descriptor.
+  Result<Fd> finish(const IdMap& map);
+
+  NewUserNamespace(NewUserNamespace&& other) noexcept
+      : helper_(std::exchange(other.helper_, -1)), ready_(std::move(other.ready_)) {}
+  NewUserNamespace& operator=(NewUserNamespace&&) = delete;
+  ~NewUserNamespace();
+
+ private:
+  NewUserNamespace(pid_t helper, Fd ready) : helper_(helper), ready_(std::move(ready)) {}
+  pid_t helper_;
+  Fd ready_;
+};
 
 /// The ranges that /etc/subuid or /etc/subgid (subuid(5)) gives a user, by name or number.
 std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid);
