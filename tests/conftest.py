@@ -11,7 +11,11 @@ import pytest
 
 from support import host
 from support.cli import Caisson
-from support.leaks import LeakCheck, Snapshot
+from support.leaks import LeakCheck, Snapshot, adopt_orphans
+
+
+def pytest_configure():
+    adopt_orphans()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,18 +1,26 @@
 """Finds what a test left behind outside its home: processes, mounts, cgroups, namespaces, loop
 devices and sockets.
 
-What belongs to a home is told by its path or its boxes' ids standing in a process's command line,
-environment, cgroup, working directory, open files or mounts. Boxes of other homes, which another
-run on the same machine may have, are recognised the same way and left alone.
+The test process adopts orphans (PR_SET_CHILD_SUBREAPER), so whatever a test started stays its
+descendant, however it detaches. Only descendants count as stray processes and only they are ever
+ended: other programs of this machine, boxes of another run among them, are never touched. The rest
+is recognised by the home's path or its boxes' ids.
 """
 
+import ctypes
 import glob
 import os
-import re
+import signal
 import time
 
 GRACE_SECONDS = 5.0  # the kernel and the shim may finish after the client has ended
-BOX_PATH = re.compile(r"(/[^\s:,=]*)/boxes/[0-9a-z]{26}")
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """Makes this process the parent of every descendant whose own parent ends."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 class Snapshot:
@@ -25,13 +33,24 @@ class Snapshot:
 
 def processes():
     """{(pid, start time): parent pid} of everything that runs; a zombie does not."""
-    found = {}
+    return {(pid, start): parent for pid, start, parent, state in all_processes() if state not in "ZX"}
+
+
+def all_processes():
     for name in filter(str.isdigit, os.listdir("/proc")):
-        text = read(f"/proc/{name}/stat")
-        fields = text.rpartition(")")[2].split()
-        if fields and fields[0] not in "ZX":
-            found[int(name), int(fields[19])] = int(fields[1])
-    return found
+        fields = read(f"/proc/{name}/stat").rpartition(")")[2].split()
+        if fields:
+            yield int(name), int(fields[19]), int(fields[1]), fields[0]
+
+
+def reap_adopted():
+    """Takes the status of adopted processes that have ended."""
+    for pid, _, parent, state in all_processes():
+        if state == "Z" and parent == os.getpid():
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
 
 
 def read(path):
@@ -49,18 +68,6 @@ def link(path):
         return ""
 
 
-def belongings(pid):
-    """All text about a process that may name a home or a box."""
-    base = f"/proc/{pid}"
-    parts = [read(f"{base}/{name}") for name in ("cmdline", "environ", "cgroup", "mountinfo")]
-    parts += [link(f"{base}/{name}") for name in ("cwd", "root")]
-    try:
-        parts += [link(f"{base}/fd/{fd}") for fd in os.listdir(f"{base}/fd")]
-    except OSError:
-        pass
-    return "\n".join(parts).replace("\0", " ")
-
-
 def box_cgroups():
     """Directories of boxes in every hierarchy this user can see."""
     patterns = ["/sys/fs/cgroup/caisson/*", "/sys/fs/cgroup/*/caisson/*"]
@@ -70,6 +77,13 @@ def box_cgroups():
             patterns += [f"/sys/fs/cgroup/{own}/caisson/*", f"/sys/fs/cgroup/*/{own}/caisson/*"]
             own = own.rpartition("/")[0]
     return {path for pattern in patterns for path in glob.glob(pattern) if os.path.isdir(path)}
+
+
+def is_descendant(pid, parents):
+    while pid := parents.get(pid, 0):
+        if pid == os.getpid():
+            return True
+    return False
 
 
 class LeakCheck:
@@ -83,62 +97,42 @@ class LeakCheck:
         self.stray = {}  # pid -> start time, for kill_stray
 
     def find(self):
-        """Descriptions of all leftovers, after giving them time to go."""
+        """Descriptions of the leftovers that are still there after a time to go. What comes and
+        goes meanwhile, such as another run's boxes, is none."""
         deadline = time.monotonic() + GRACE_SECONDS
         pause = 0.01
+        left = None
         while True:
+            reap_adopted()
             found = [*self._processes(), *self._mounts(), *self._cgroups(), *self._others()]
-            if not found or time.monotonic() > deadline:
-                return found
+            left = found if left is None else [item for item in left if item in found]
+            if not left or time.monotonic() > deadline:
+                return left
             time.sleep(pause)
             pause = min(pause * 2, 0.25)
 
     def kill_stray(self):
-        """Ends the processes that the last find() named."""
+        """Ends the processes that the last find() named; all are descendants of this one."""
         for pid, start in self.stray.items():
             if (pid, start) in processes():
                 try:
-                    os.kill(pid, 9)
+                    os.kill(pid, signal.SIGKILL)
                 except OSError:
                     pass
 
     def _ours(self, text):
         return any(needle in text for needle in self.needles)
 
-    def _foreign(self, text):
-        return any(os.path.realpath(home) != self.home for home in BOX_PATH.findall(text))
-
     def _processes(self):
         self.stray = {}
         running = processes()
         parents = {pid: parent for (pid, _), parent in running.items()}
-        for (pid, start) in running:
-            if pid == os.getpid() or not self._is_stray(pid, start, parents):
+        for pid, start in running:
+            if (pid, start) in self.before.processes or not is_descendant(pid, parents):
                 continue
             self.stray[pid] = start
             words = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
             yield f"process {pid} ({words or read(f'/proc/{pid}/comm').strip()})"
-
-    def _is_stray(self, pid, start, parents):
-        new = (pid, start) not in self.before.processes
-        text = belongings(pid)
-        if self._ours(text):
-            return new
-        if not new or self._foreign(text) or not self._looks_like_a_box(pid):
-            return False
-        return not self._has_foreign_ancestor(pid, parents)
-
-    @staticmethod
-    def _looks_like_a_box(pid):
-        namespace = link(f"/proc/{pid}/ns/pid")
-        return (read(f"/proc/{pid}/comm").startswith("caisson")
-                or bool(namespace) and namespace != link("/proc/self/ns/pid"))
-
-    def _has_foreign_ancestor(self, pid, parents):
-        while pid := parents.get(pid, 0):
-            if pid != 1 and self._foreign(belongings(pid)):
-                return True
-        return False
 
     def _mounts(self):
         seen = set()
