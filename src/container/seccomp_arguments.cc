@@ -1,7 +1,7 @@
 // The part of the default policy that depends on a call's arguments.
-#include <netinet/in.h>
 #include <linux/netlink.h>
 #include <linux/personality.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -42,8 +42,8 @@ void add_internet_cases(SeccompCall& socket) {
   for (const SeccompBits& other_type : {SeccompBits{1, 0xf, 0}, SeccompBits{1, 0xf, SOCK_RAW},
                                         SeccompBits{1, 0xc, 4}, SeccompBits{1, 0x8, 8}})
     socket.cases.push_back({{kInternet, other_type}, fail(EPERM)});
-  for (const unsigned protocol : {0, +IPPROTO_ICMP, +IPPROTO_TCP, +IPPROTO_UDP, +IPPROTO_ICMPV6,
-                                  +IPPROTO_MPTCP})
+  for (const unsigned protocol :
+       {0, +IPPROTO_ICMP, +IPPROTO_TCP, +IPPROTO_UDP, +IPPROTO_ICMPV6, +IPPROTO_MPTCP})
     socket.cases.push_back({{kInternet, is(2, protocol)}, kAllow});
   socket.cases.push_back({{kInternet}, fail(EPROTONOSUPPORT)});
 }
@@ -63,9 +63,7 @@ SeccompCall socketpair_call() {
 
 /// TIOCSTI types into the terminal as if the user did; TIOCLINUX pastes into a console.
 SeccompCall ioctl_call() {
-  return {"ioctl",
-          {{{is(1, TIOCSTI)}, fail(EPERM)}, {{is(1, TIOCLINUX)}, fail(EPERM)}},
-          kAllow};
+  return {"ioctl", {{{is(1, TIOCSTI)}, fail(EPERM)}, {{is(1, TIOCLINUX)}, fail(EPERM)}}, kAllow};
 }
 
 /// Linux with or without the 2.6 version number and the 32-bit machine name, and the query. The
@@ -75,16 +73,14 @@ SeccompCall personality_call(Profile profile) {
   constexpr std::uint32_t kDebugger = kHarmless | ADDR_NO_RANDOMIZE;
   const std::uint32_t free = profile == Profile::kFull ? kDebugger : kHarmless;
   constexpr std::uint32_t kQuery = 0xffffffff;
-  return {"personality",
-          {{{{0, ~free, PER_LINUX}}, kAllow}, {{is(0, kQuery)}, kAllow}},
-          fail(EPERM)};
+  return {
+      "personality", {{{{0, ~free, PER_LINUX}}, kAllow}, {{is(0, kQuery)}, kAllow}}, fail(EPERM)};
 }
 
 }  // namespace
 
 std::vector<SeccompCall> seccomp_argument_calls(Profile profile) {
-  return {clone_call(), socket_call(), socketpair_call(), ioctl_call(),
-          personality_call(profile)};
+  return {clone_call(), socket_call(), socketpair_call(), ioctl_call(), personality_call(profile)};
 }
 
 }  // namespace caisson::container

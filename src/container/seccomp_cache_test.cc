@@ -61,8 +61,12 @@ TEST_F(SeccompCache, DamagedFilesAreCompiledAgain) {
   const std::string whole = read_file(file("a")).value();
   std::string flipped = whole;
   flipped[8] = static_cast<char>(flipped[8] ^ 1);
-  const std::string damaged[] = {"", "x", std::string(16, '\0'), whole.substr(0, whole.size() - 8),
-                                 whole.substr(0, whole.size() - 1), flipped,
+  const std::string damaged[] = {"",
+                                 "x",
+                                 std::string(16, '\0'),
+                                 whole.substr(0, whole.size() - 8),
+                                 whole.substr(0, whole.size() - 1),
+                                 flipped,
                                  std::string(200000, '\0')};
   for (const std::string& data : damaged) {
     write("a", data);

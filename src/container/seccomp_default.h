@@ -22,7 +22,7 @@ struct SeccompGroup {
   SeccompVerdict minimal, standard, full;
   std::string_view capability;  ///< when given, the group is denied to a box without it
   std::string_view reason;
-  std::string_view names;       ///< separated by single spaces
+  std::string_view names;  ///< separated by single spaces
 };
 
 std::span<const SeccompGroup> seccomp_groups();

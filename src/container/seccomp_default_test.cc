@@ -33,8 +33,10 @@ constexpr NamedProfile kProfiles[] = {
     {Profile::kMinimal, "minimal"}, {Profile::kStandard, "standard"}, {Profile::kFull, "full"}};
 
 FilterInterpreter filter_of(Profile profile) {
-  const std::set<std::string> caps = profile == Profile::kMinimal ? std::set<std::string>() : kDockerCaps;
-  const Result<std::string> program = sys::compile_seccomp_table(builtin_seccomp_table(profile, caps));
+  const std::set<std::string> caps =
+      profile == Profile::kMinimal ? std::set<std::string>() : kDockerCaps;
+  const Result<std::string> program =
+      sys::compile_seccomp_table(builtin_seccomp_table(profile, caps));
   EXPECT_TRUE(program) << program.error().message;
   return FilterInterpreter(program ? *program : std::string());
 }
@@ -58,7 +60,8 @@ void list_sockets(const FilterInterpreter& filter, std::string& out) {
   for (unsigned family = 0; family <= 46; ++family) {
     out += format("socketpair({}) {}\n", family, verdict(filter, SYS_socketpair, {family, 1}));
     for (unsigned type = 1; type <= 6; ++type)
-      out += format("socket({}, {}, 0) {}\n", family, type, verdict(filter, SYS_socket, {family, type}));
+      out += format("socket({}, {}, 0) {}\n", family, type,
+                    verdict(filter, SYS_socket, {family, type}));
   }
   for (unsigned protocol = 0; protocol <= 263; ++protocol)
     out += format("socket(AF_INET, SOCK_STREAM, {}) {}\n", protocol,
@@ -72,7 +75,8 @@ void list_arguments(const FilterInterpreter& filter, std::string& out) {
   for (unsigned bit = 0; bit < 32; ++bit)
     out += format("clone({:#x}) {}\n", 1u << bit, verdict(filter, SYS_clone, {1u << bit}));
   for (unsigned bit = 0; bit < 32; ++bit)
-    out += format("personality({:#x}) {}\n", 1u << bit, verdict(filter, SYS_personality, {1u << bit}));
+    out +=
+        format("personality({:#x}) {}\n", 1u << bit, verdict(filter, SYS_personality, {1u << bit}));
   for (const unsigned persona : {0u, 0x20008u, 0x40008u, 0xffffffffu})
     out += format("personality({:#x}) {}\n", persona, verdict(filter, SYS_personality, {persona}));
   for (unsigned request = 0x5400; request <= 0x5480; ++request)
@@ -98,7 +102,8 @@ TEST(SeccompDefault, DecisionsAreTheReviewedOnes) {
     std::istringstream lines(actual);
     std::string wanted, got;
     while (std::getline(expected, wanted))
-      EXPECT_TRUE(std::getline(lines, got) && got == wanted) << name << ": '" << wanted << "' is now '" << got << "'";
+      EXPECT_TRUE(std::getline(lines, got) && got == wanted)
+          << name << ": '" << wanted << "' is now '" << got << "'";
     EXPECT_FALSE(std::getline(lines, got)) << name << ": new line " << got;
   }
 }
@@ -126,7 +131,8 @@ TEST(SeccompDefault, OtherArchitecturesAreKilled) {
       EXPECT_EQ(verdict(filter, 0x40000000 | number), "KILL_PROCESS") << "x32";
     }
     EXPECT_EQ(verdict(filter, 0x7fffffff), "KILL_PROCESS");
-    EXPECT_EQ(action_text(filter.run(102, {}, AUDIT_ARCH_I386).action), "KILL_PROCESS") << "socketcall";
+    EXPECT_EQ(action_text(filter.run(102, {}, AUDIT_ARCH_I386).action), "KILL_PROCESS")
+        << "socketcall";
   }
 }
 
@@ -141,16 +147,17 @@ TEST(SeccompDefault, UpperHalvesOfArgumentsChangeNothing) {
         EXPECT_EQ(verdict(filter, SYS_socket, {kUpper | family, kUpper | type, kUpper | protocol}),
                   verdict(filter, SYS_socket, {family, type, protocol}));
   for (unsigned bit = 0; bit < 32; ++bit)
-    EXPECT_EQ(verdict(filter, SYS_clone, {kUpper | 1u << bit}), verdict(filter, SYS_clone, {1u << bit}));
+    EXPECT_EQ(verdict(filter, SYS_clone, {kUpper | 1u << bit}),
+              verdict(filter, SYS_clone, {1u << bit}));
   EXPECT_EQ(verdict(filter, SYS_personality, {~0ull}), "ALLOW");
 }
 
 TEST(SeccompDefault, WhatLibcDoesIsAllowed) {
   for (const auto& [profile, name] : kProfiles) {
     const FilterInterpreter filter = filter_of(profile);
-    constexpr std::uint64_t kThread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-                                      CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
-                                      CLONE_CHILD_CLEARTID;
+    constexpr std::uint64_t kThread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+                                      CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |
+                                      CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
     EXPECT_EQ(verdict(filter, SYS_clone, {kThread}), "ALLOW");
     EXPECT_EQ(verdict(filter, SYS_clone, {CLONE_VM | CLONE_VFORK | 17}), "ALLOW") << "posix_spawn";
     EXPECT_EQ(verdict(filter, SYS_clone, {CLONE_NEWUSER | 17}), "EPERM");
@@ -158,7 +165,8 @@ TEST(SeccompDefault, WhatLibcDoesIsAllowed) {
     EXPECT_EQ(verdict(filter, SYS_clone3), "ENOSYS");
     EXPECT_EQ(verdict(filter, SYS_socket, {AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0}), "ALLOW");
     EXPECT_EQ(verdict(filter, SYS_socket, {AF_INET, SOCK_RAW, IPPROTO_ICMP}), "EPERM");
-    EXPECT_EQ(verdict(filter, SYS_socket, {AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP}), "ALLOW");
+    EXPECT_EQ(verdict(filter, SYS_socket, {AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP}),
+              "ALLOW");
     EXPECT_EQ(verdict(filter, SYS_socket, {0x80000001, SOCK_STREAM, 0}), "EAFNOSUPPORT");
   }
 }
@@ -179,7 +187,8 @@ TEST(SeccompDefault, KeysDifferWhereProgramsDo) {
     for (const auto& caps : {std::set<std::string>(), std::set<std::string>{"CAP_SYS_CHROOT"}})
       keys.insert(builtin_seccomp_key(profile, caps));
   EXPECT_EQ(keys.size(), 6u);
-  EXPECT_EQ(builtin_seccomp_key(Profile::kFull, {"CAP_CHOWN"}), builtin_seccomp_key(Profile::kFull, {}));
+  EXPECT_EQ(builtin_seccomp_key(Profile::kFull, {"CAP_CHOWN"}),
+            builtin_seccomp_key(Profile::kFull, {}));
 }
 
 TEST(SeccompDefault, StaysSmallAndFast) {

@@ -85,17 +85,17 @@ TEST(SeccompKernel, UnknownCallsAreAbsent) {
 }
 
 TEST(SeccompKernel, DangerousCallsAreRefused) {
-  for (const long number : {SYS_mount, SYS_bpf, SYS_keyctl, SYS_userfaultfd, SYS_io_uring_setup,
-                            SYS_perf_event_open, SYS_ptrace, SYS_process_vm_readv,
-                            SYS_open_by_handle_at, SYS_kexec_load, SYS_init_module, SYS_reboot,
-                            SYS_pidfd_getfd, SYS_fsopen, SYS_open_tree, SYS_chroot})
+  for (const long number :
+       {SYS_mount, SYS_bpf, SYS_keyctl, SYS_userfaultfd, SYS_io_uring_setup, SYS_perf_event_open,
+        SYS_ptrace, SYS_process_vm_readv, SYS_open_by_handle_at, SYS_kexec_load, SYS_init_module,
+        SYS_reboot, SYS_pidfd_getfd, SYS_fsopen, SYS_open_tree, SYS_chroot})
     expect_errno(EPERM, [number] { return error_of(number, 0, 0, 0, 0, 0); });
 }
 
 TEST(SeccompKernel, SocketFamilies) {
   for (int family = 0; family <= 45; ++family) {
-    const bool allowed = family == AF_UNIX || family == AF_INET || family == AF_INET6 ||
-                         family == AF_NETLINK;
+    const bool allowed =
+        family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
     if (!allowed)
       expect_errno(EAFNOSUPPORT, [family] { return error_of(SYS_socket, family, SOCK_DGRAM, 0); });
   }

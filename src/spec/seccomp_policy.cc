@@ -19,7 +19,8 @@ constexpr std::uint16_t kEperm = 1;
 /// Text of the policy in an error message: one line, and not the whole file.
 std::string shown(std::string_view text) {
   std::string out(text.substr(0, 64));
-  std::replace_if(out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  std::replace_if(
+      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   return out;
 }
 
@@ -119,8 +120,8 @@ Result<SeccompPolicyDecision> read_decision(const Json& object, const char* acti
   const bool takes_number = decision.action == SeccompPolicyAction::kErrno ||
                             decision.action == SeccompPolicyAction::kTrace;
   if (takes_number)
-    decision.value = find(object, number_key) == nullptr ? kEperm
-                                                         : static_cast<std::uint16_t>(number);
+    decision.value =
+        find(object, number_key) == nullptr ? kEperm : static_cast<std::uint16_t>(number);
   return decision;
 }
 

@@ -14,12 +14,12 @@ namespace caisson {
 
 enum class SeccompPolicyAction {
   kAllow,
-  kErrno,        ///< the call fails with `value` as errno
+  kErrno,  ///< the call fails with `value` as errno
   kKillProcess,
-  kKillThread,   ///< also SCMP_ACT_KILL
-  kTrap,         ///< SIGSYS
-  kTrace,        ///< a tracer gets `value`; without one the call fails with ENOSYS
-  kLog,          ///< allowed and written to the kernel's audit log
+  kKillThread,  ///< also SCMP_ACT_KILL
+  kTrap,        ///< SIGSYS
+  kTrace,       ///< a tracer gets `value`; without one the call fails with ENOSYS
+  kLog,         ///< allowed and written to the kernel's audit log
 };
 
 struct SeccompPolicyDecision {
@@ -29,7 +29,12 @@ struct SeccompPolicyDecision {
 };
 
 enum class SeccompPolicyOperator {
-  kNotEqual, kLess, kLessEqual, kEqual, kGreaterEqual, kGreater,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kEqual,
+  kGreaterEqual,
+  kGreater,
   kMaskedEqual,  ///< (argument & value) == value_two
 };
 

@@ -61,7 +61,8 @@ TEST(SeccompPolicy, ResolvesFiltersAndArchitectures) {
   const SeccompPolicy policy = parse_seccomp_policy(kSample).value();
   const auto names = [&](const SeccompPolicyContext& context) {
     std::string list;
-    for (const SeccompPolicyRule& rule : resolve(policy, context).rules) list += rule.names[0] + " ";
+    for (const SeccompPolicyRule& rule : resolve(policy, context).rules)
+      list += rule.names[0] + " ";
     return list;
   };
   EXPECT_EQ(names({{}, {6, 1}, "amd64"}), "read clone personality ");
@@ -77,7 +78,8 @@ TEST(SeccompPolicy, ResolvesFiltersAndArchitectures) {
 TEST(SeccompPolicy, ExcludesByKernel) {
   const SeccompPolicy policy = parse_seccomp_policy(R"({"defaultAction": "SCMP_ACT_LOG",
       "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [{"names": ["read"],
-      "action": "SCMP_ACT_TRAP", "excludes": {"minKernel": "5.10"}}]})").value();
+      "action": "SCMP_ACT_TRAP", "excludes": {"minKernel": "5.10"}}]})")
+                                   .value();
   EXPECT_EQ(resolve(policy, {{}, {5, 9}, "amd64"}).rules.size(), 1u);
   EXPECT_EQ(resolve(policy, {{}, {5, 10}, "amd64"}).rules.size(), 0u);
   EXPECT_EQ(resolve(policy, {{}, {6, 0}, "amd64"}).architectures,
@@ -93,10 +95,12 @@ TEST(SeccompPolicy, SaysWhatIsWrong) {
   EXPECT_NE(message_of(R"({"defaultAction": "SCMP_ACT_NOTIFY"})").find("no listener"),
             std::string::npos);
   EXPECT_NE(message_of(R"({"defaultAction": "SCMP_ACT_KILL", "architectures": ["SCMP_ARCH_X86"],
-                "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]})").find("both"),
+                "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]})")
+                .find("both"),
             std::string::npos);
   EXPECT_NE(message_of(R"({"defaultAction": "SCMP_ACT_KILL", "architectures": ["x86"]})")
-                .find("unknown architecture 'x86'"), std::string::npos);
+                .find("unknown architecture 'x86'"),
+            std::string::npos);
   EXPECT_NE(message_of(R"({"defaultAction": "SCMP_ACT_KILL", "syscalls": {}})").find("not a list"),
             std::string::npos);
 }
@@ -104,15 +108,19 @@ TEST(SeccompPolicy, SaysWhatIsWrong) {
 TEST(SeccompPolicy, SaysWhichRuleIsWrong) {
   EXPECT_EQ(rule_message(R"({"names": ["read"], "action": "SCMP_ACT_MAYBE"})"),
             "read seccomp policy 'syscalls[0].action': unknown action 'SCMP_ACT_MAYBE'");
-  EXPECT_NE(rule_message(R"({"action": "SCMP_ACT_ALLOW"})").find("no system call"), std::string::npos);
-  EXPECT_NE(rule_message(R"({"name": "a", "names": ["b"], "action": "SCMP_ACT_ALLOW"})")
-                .find("both"), std::string::npos);
+  EXPECT_NE(rule_message(R"({"action": "SCMP_ACT_ALLOW"})").find("no system call"),
+            std::string::npos);
+  EXPECT_NE(
+      rule_message(R"({"name": "a", "names": ["b"], "action": "SCMP_ACT_ALLOW"})").find("both"),
+      std::string::npos);
   EXPECT_NE(rule_message(R"({"names": [1], "action": "SCMP_ACT_ALLOW"})").find("not a string"),
             std::string::npos);
   EXPECT_NE(rule_message(R"({"name": "a", "action": "SCMP_ACT_ERRNO", "errnoRet": -1})")
-                .find("syscalls[0].errnoRet': not a whole number"), std::string::npos);
+                .find("syscalls[0].errnoRet': not a whole number"),
+            std::string::npos);
   EXPECT_NE(rule_message(R"({"name": "a", "action": "SCMP_ACT_ERRNO", "errnoRet": 70000})")
-                .find("larger than"), std::string::npos);
+                .find("larger than"),
+            std::string::npos);
   const auto argument = [](const std::string& text) {
     return rule_message(R"({"name": "a", "action": "SCMP_ACT_ALLOW", "args": [)" + text + "]}");
   };
@@ -123,9 +131,12 @@ TEST(SeccompPolicy, SaysWhichRuleIsWrong) {
   EXPECT_NE(argument(R"({"index": 0, "value": 1.5, "op": "SCMP_CMP_EQ"})").find("whole number"),
             std::string::npos);
   for (const char* version : {"4", "4.8.1", "4.x", "0.0", "-1.2", "99999999999.1"})
-    EXPECT_NE(rule_message(R"({"name": "a", "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": ")" +
-                           std::string(version) + R"("}})").find("not KERNEL.MAJOR"),
-              std::string::npos) << version;
+    EXPECT_NE(
+        rule_message(R"({"name": "a", "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": ")" +
+                     std::string(version) + R"("}})")
+            .find("not KERNEL.MAJOR"),
+        std::string::npos)
+        << version;
 }
 
 TEST(SeccompPolicy, TooLongIsAnError) {

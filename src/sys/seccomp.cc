@@ -26,26 +26,40 @@ Error lib_error(int rc, std::string_view action, std::string_view object) {
 
 std::uint32_t native(SeccompDecision decision) {
   switch (decision.action) {
-    case SeccompAction::kAllow: return SCMP_ACT_ALLOW;
-    case SeccompAction::kErrno: return SCMP_ACT_ERRNO(decision.value);
-    case SeccompAction::kKillProcess: return SCMP_ACT_KILL_PROCESS;
-    case SeccompAction::kKillThread: return SCMP_ACT_KILL_THREAD;
-    case SeccompAction::kTrap: return SCMP_ACT_TRAP;
-    case SeccompAction::kTrace: return SCMP_ACT_TRACE(decision.value);
-    case SeccompAction::kLog: return SCMP_ACT_LOG;
+    case SeccompAction::kAllow:
+      return SCMP_ACT_ALLOW;
+    case SeccompAction::kErrno:
+      return SCMP_ACT_ERRNO(decision.value);
+    case SeccompAction::kKillProcess:
+      return SCMP_ACT_KILL_PROCESS;
+    case SeccompAction::kKillThread:
+      return SCMP_ACT_KILL_THREAD;
+    case SeccompAction::kTrap:
+      return SCMP_ACT_TRAP;
+    case SeccompAction::kTrace:
+      return SCMP_ACT_TRACE(decision.value);
+    case SeccompAction::kLog:
+      return SCMP_ACT_LOG;
   }
   return SCMP_ACT_KILL_PROCESS;
 }
 
 scmp_compare native(SeccompCompare compare) {
   switch (compare) {
-    case SeccompCompare::kNotEqual: return SCMP_CMP_NE;
-    case SeccompCompare::kLess: return SCMP_CMP_LT;
-    case SeccompCompare::kLessEqual: return SCMP_CMP_LE;
-    case SeccompCompare::kEqual: return SCMP_CMP_EQ;
-    case SeccompCompare::kGreaterEqual: return SCMP_CMP_GE;
-    case SeccompCompare::kGreater: return SCMP_CMP_GT;
-    case SeccompCompare::kMaskedEqual: return SCMP_CMP_MASKED_EQ;
+    case SeccompCompare::kNotEqual:
+      return SCMP_CMP_NE;
+    case SeccompCompare::kLess:
+      return SCMP_CMP_LT;
+    case SeccompCompare::kLessEqual:
+      return SCMP_CMP_LE;
+    case SeccompCompare::kEqual:
+      return SCMP_CMP_EQ;
+    case SeccompCompare::kGreaterEqual:
+      return SCMP_CMP_GE;
+    case SeccompCompare::kGreater:
+      return SCMP_CMP_GT;
+    case SeccompCompare::kMaskedEqual:
+      return SCMP_CMP_MASKED_EQ;
   }
   return SCMP_CMP_EQ;
 }
@@ -55,7 +69,11 @@ Result<Context> make_context(const SeccompRules& rules) {
   if (!context)
     return make_error(Code::kInternal, "seccomp_filter_failed",
                       "create seccomp filter: libseccomp refused the default action");
-  const struct { scmp_filter_attr attribute; std::uint32_t value; std::string_view name; } wanted[] = {
+  const struct {
+    scmp_filter_attr attribute;
+    std::uint32_t value;
+    std::string_view name;
+  } wanted[] = {
       {SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS, "bad architecture action"},
       {SCMP_FLTATR_CTL_NNP, 0, "no_new_privs"},
       // A binary tree by number: every call costs about log2(calls) comparisons.
@@ -70,11 +88,11 @@ Result<Context> make_context(const SeccompRules& rules) {
 Result<> add_rule(void* context, const SeccompRule& rule, int number) {
   std::vector<scmp_arg_cmp> comparisons;
   for (const SeccompCondition& condition : rule.conditions)
-    comparisons.push_back({condition.argument, native(condition.compare), condition.value,
-                           condition.value_two});
-  const int rc = seccomp_rule_add_array(context, native(rule.decision), number,
-                                        static_cast<unsigned>(comparisons.size()),
-                                        comparisons.data());
+    comparisons.push_back(
+        {condition.argument, native(condition.compare), condition.value, condition.value_two});
+  const int rc =
+      seccomp_rule_add_array(context, native(rule.decision), number,
+                             static_cast<unsigned>(comparisons.size()), comparisons.data());
   if (rc == 0 || rc == -EEXIST) return {};
   return lib_error(rc, "add seccomp rule for system call", rule.name);
 }
@@ -82,7 +100,8 @@ Result<> add_rule(void* context, const SeccompRule& rule, int number) {
 Error conflict(const SeccompRule& rule) {
   return make_error(Code::kInvalidArgument, "seccomp_policy_invalid",
                     format("add seccomp rule for system call '{}': another rule gives the same "
-                           "call a different action", rule.name));
+                           "call a different action",
+                           rule.name));
 }
 
 Result<> add_rules(void* context, const SeccompRules& rules) {
@@ -116,7 +135,8 @@ Result<> add_foreign_rules(void* context, const SeccompRules& rules) {
                !permits(rule.decision)) {
       return make_error(Code::kUnimplemented, "seccomp_policy_unenforceable",
                         format("add seccomp rule for system call '{}': libseccomp does not know "
-                               "the call on 32-bit architectures", rule.name),
+                               "the call on 32-bit architectures",
+                               rule.name),
                         "remove the 32-bit architectures from the policy");
     }
   }

@@ -20,7 +20,12 @@ struct SeccompDecision {
 };
 
 enum class SeccompCompare {
-  kNotEqual, kLess, kLessEqual, kEqual, kGreaterEqual, kGreater,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kEqual,
+  kGreaterEqual,
+  kGreater,
   kMaskedEqual,  ///< (argument & value) == value_two
 };
 

@@ -35,8 +35,7 @@ constexpr NamedNumber kNewerCalls[] = {
 int syscall_number(std::string_view name) {
   for (const NamedNumber& call : kNewerCalls)
     if (call.name == name) return call.number;
-  const int number =
-      seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, std::string(name).c_str());
+  const int number = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, std::string(name).c_str());
   return number < 0 ? -1 : number;  // below -1: libseccomp's marks for other architectures' calls
 }
 

@@ -42,7 +42,8 @@ TEST(SeccompTable, FirstCaseThatHoldsDecides) {
 }
 
 TEST(SeccompTable, OtherArchitecturesAreKilled) {
-  for (const SeccompTable& table : {SeccompTable{kAllow, {}}, SeccompTable{fail(EPERM), {{"read", {}, kAllow}}}}) {
+  for (const SeccompTable& table :
+       {SeccompTable{kAllow, {}}, SeccompTable{fail(EPERM), {{"read", {}, kAllow}}}}) {
     const FilterInterpreter filter = compiled(table);
     EXPECT_EQ(verdict(filter, 0, {}, AUDIT_ARCH_I386), "KILL_PROCESS");
     EXPECT_EQ(verdict(filter, 0, {}, AUDIT_ARCH_AARCH64), "KILL_PROCESS");
@@ -62,8 +63,12 @@ TEST(SeccompTable, FaultyTablesAreErrors) {
 /// Random policies, large ones with far jumps among them, decide as libseccomp's programs do.
 TEST(SeccompTable, AgreesWithLibseccomp) {
   std::mt19937 random(1);
-  const SeccompDecision decisions[] = {kAllow, fail(EPERM), fail(EACCES), fail(EIO),
-                                       {SeccompAction::kTrap, 0}, {SeccompAction::kLog, 0}};
+  const SeccompDecision decisions[] = {kAllow,
+                                       fail(EPERM),
+                                       fail(EACCES),
+                                       fail(EIO),
+                                       {SeccompAction::kTrap, 0},
+                                       {SeccompAction::kLog, 0}};
   for (int round = 0; round < 20; ++round) {
     SeccompTable table{fail(ENOSYS), {}};
     SeccompRules rules{.default_decision = fail(ENOSYS)};

@@ -42,13 +42,14 @@ TEST(Seccomp, NamesAndNumbersAgree) {
 }
 
 TEST(Seccomp, DefaultRulesAndUnknownNames) {
-  const FilterInterpreter filter = compiled({.default_decision = fail(ENOSYS),
-                                             .rules = {{"read", kAllow, {}},
-                                                       {"mount", fail(EPERM), {}},
-                                                       {"mseal", kAllow, {}},
-                                                       {"clone3", fail(ENOSYS), {}},
-                                                       {"no_such_call", kAllow, {}},
-                                                       {"reboot", {SeccompAction::kKillProcess, 0}, {}}}});
+  const FilterInterpreter filter =
+      compiled({.default_decision = fail(ENOSYS),
+                .rules = {{"read", kAllow, {}},
+                          {"mount", fail(EPERM), {}},
+                          {"mseal", kAllow, {}},
+                          {"clone3", fail(ENOSYS), {}},
+                          {"no_such_call", kAllow, {}},
+                          {"reboot", {SeccompAction::kKillProcess, 0}, {}}}});
   EXPECT_EQ(verdict(filter, SYS_read), "ALLOW");
   EXPECT_EQ(verdict(filter, SYS_mount), "EPERM");
   EXPECT_EQ(verdict(filter, 462), "ALLOW");
@@ -116,8 +117,9 @@ TEST(Seccomp, Conditions) {
 }
 
 TEST(Seccomp, ConflictingRulesAreAnError) {
-  const Result<std::string> program = compile_seccomp(
-      {.default_decision = fail(ENOSYS), .rules = {{"read", kAllow, {}}, {"read", fail(EPERM), {}}}});
+  const Result<std::string> program =
+      compile_seccomp({.default_decision = fail(ENOSYS),
+                       .rules = {{"read", kAllow, {}}, {"read", fail(EPERM), {}}}});
   ASSERT_FALSE(program);
   EXPECT_EQ(program.error().reason, "seccomp_policy_invalid");
   EXPECT_NE(program.error().message.find("'read'"), std::string::npos);
@@ -126,7 +128,8 @@ TEST(Seccomp, ConflictingRulesAreAnError) {
 TEST(Seccomp, LibraryErrorsNameTheCall) {
   const Result<std::string> program = compile_seccomp(
       {.default_decision = fail(EPERM),
-       .rules = {{"read", kAllow,
+       .rules = {{"read",
+                  kAllow,
                   {{0, SeccompCompare::kEqual, 1, 0}, {0, SeccompCompare::kEqual, 2, 0}}}}});
   ASSERT_FALSE(program);
   EXPECT_EQ(program.error().sys_errno, EINVAL);
