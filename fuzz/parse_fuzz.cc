@@ -28,7 +28,7 @@ void check_validation(std::string_view text) {
   caisson::BoxSpec spec;
   spec.source = "host:";
   spec.command = {"true"};
-  for (std::string caisson::BoxSpec::*field :
+  for (std::string caisson::BoxSpec::* field :
        {&caisson::BoxSpec::name, &caisson::BoxSpec::source, &caisson::BoxSpec::workdir,
         &caisson::BoxSpec::user, &caisson::BoxSpec::hostname, &caisson::BoxSpec::stop_signal}) {
     caisson::BoxSpec changed = spec;

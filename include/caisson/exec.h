@@ -38,8 +38,8 @@ struct Collected {
 };
 
 /// One process. Move-only. Not thread-safe, with one exception: `signal` may be called from
-/// any thread. Dropping the handle detaches: an exec's process goes on with its output going nowhere
-/// (writes fail with EPIPE), a main process goes on with its output going to the box's log.
+/// any thread. Dropping the handle detaches: an exec's process goes on with its output going
+/// nowhere (writes fail with EPIPE), a main process goes on with its output going to the box's log.
 ///
 ///     auto exec = box.exec({.command = {"cat"}, .open_stdin = true});
 ///     auto all = exec->communicate("hello\n");      // all->out == "hello\n"

@@ -24,13 +24,13 @@ struct OpenOptions {
 };
 
 struct Filter {
-  bool all = true;                ///< false: only boxes that are starting, running or stopping
+  bool all = true;  ///< false: only boxes that are starting, running or stopping
   std::map<std::string, std::string> labels;  ///< every pair must match
 };
 
 /// Whether a defence or limit works on this host, and if not, why.
 struct Capability {
-  std::string name;    ///< e.g. "user_namespace", "cgroup_memory", "overlay"
+  std::string name;  ///< e.g. "user_namespace", "cgroup_memory", "overlay"
   bool available = false;
   std::string detail;  ///< why not, or how it is done
 };

@@ -39,9 +39,9 @@ struct Mount {
   std::string source;  ///< bind only
   std::string target;
   bool read_only = false;
-  std::optional<std::uint64_t> size_bytes;   ///< tmpfs only
-  std::optional<std::uint64_t> inodes;       ///< tmpfs only
-  std::optional<unsigned> mode;              ///< tmpfs only, e.g. 01777
+  std::optional<std::uint64_t> size_bytes;  ///< tmpfs only
+  std::optional<std::uint64_t> inodes;      ///< tmpfs only
+  std::optional<unsigned> mode;             ///< tmpfs only, e.g. 01777
   friend bool operator==(const Mount&, const Mount&) = default;
 };
 
@@ -66,20 +66,20 @@ struct BoxSpec {
   Profile profile = Profile::kStandard;
   std::vector<std::string> command;  ///< argv of the main process
   std::map<std::string, std::string> env;
-  std::string workdir;               ///< absolute, inside; empty: /workspace for host:, else /
-  std::string user;                  ///< `UID[:GID]` or `NAME[:GROUP]`, empty: root
-  std::vector<std::string> groups;   ///< supplementary groups, names or numbers
-  std::string hostname;              ///< empty: `caisson`
+  std::string workdir;              ///< absolute, inside; empty: /workspace for host:, else /
+  std::string user;                 ///< `UID[:GID]` or `NAME[:GROUP]`, empty: root
+  std::vector<std::string> groups;  ///< supplementary groups, names or numbers
+  std::string hostname;             ///< empty: `caisson`
   bool read_only_root = false;
   std::vector<Mount> mounts;
   Limits limits;
   Network network = Network::kNone;
   SecurityOptions security;
-  bool tty = false;         ///< the main process gets a pseudo-terminal
-  bool open_stdin = false;  ///< the main process gets a pipe as stdin; else /dev/null
-  bool auto_remove = false; ///< the record goes when the box ends
+  bool tty = false;          ///< the main process gets a pseudo-terminal
+  bool open_stdin = false;   ///< the main process gets a pipe as stdin; else /dev/null
+  bool auto_remove = false;  ///< the record goes when the box ends
   std::map<std::string, std::string> labels;
-  std::string stop_signal;  ///< a name or number, empty: SIGTERM
+  std::string stop_signal;              ///< a name or number, empty: SIGTERM
   std::set<std::string> allow_missing;  ///< limits that may be unenforced, e.g. {"memory"}
   friend bool operator==(const BoxSpec&, const BoxSpec&) = default;
 };

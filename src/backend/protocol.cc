@@ -57,13 +57,16 @@ class Fields final {
 json encode_rootfs(const Rootfs& rootfs) {
   json views = json::array();
   for (const HostView& view : rootfs.views) views.push_back(view.path);
-  return {{"lowers", rootfs.lowers}, {"views", views}, {"private_tmp", rootfs.private_tmp},
+  return {{"lowers", rootfs.lowers},
+          {"views", views},
+          {"private_tmp", rootfs.private_tmp},
           {"workdir", rootfs.workdir}};
 }
 
 Result<Rootfs> decode_rootfs(const json& value) {
-  if (!value.is_object()) return make_error(Code::kInvalidArgument, "protocol_error",
-                                            "decode message: field 'rootfs' is not a map");
+  if (!value.is_object())
+    return make_error(Code::kInvalidArgument, "protocol_error",
+                      "decode message: field 'rootfs' is not a map");
   Fields fields(value);
   Rootfs rootfs;
   rootfs.lowers = TRY(spec::decode_texts(fields.member("lowers")));
@@ -89,8 +92,13 @@ Result<Request> decode_start(Fields& fields) {
 
 struct Encode {
   json operator()(const StartRequest& r) const {
-    return {{"op", "start"}, {"id", r.id}, {"home", r.layout.home}, {"run_dir", r.layout.run_dir},
-            {"attach", r.attach}, {"fail_at", r.fail_at}, {"rootfs", encode_rootfs(r.rootfs)},
+    return {{"op", "start"},
+            {"id", r.id},
+            {"home", r.layout.home},
+            {"run_dir", r.layout.run_dir},
+            {"attach", r.attach},
+            {"fail_at", r.fail_at},
+            {"rootfs", encode_rootfs(r.rootfs)},
             {"spec", spec::encode(r.spec)}};
   }
   json operator()(const ExecRequest& r) const {
@@ -98,9 +106,7 @@ struct Encode {
   }
   json operator()(const AttachRequest&) const { return {{"op", "attach"}}; }
   json operator()(const WaitRequest&) const { return {{"op", "wait"}}; }
-  json operator()(const SignalRequest& r) const {
-    return {{"op", "signal"}, {"number", r.number}};
-  }
+  json operator()(const SignalRequest& r) const { return {{"op", "signal"}, {"number", r.number}}; }
   json operator()(const KillRequest& r) const {
     return {{"op", "kill"}, {"reason", static_cast<int>(r.reason)}};
   }
@@ -118,8 +124,11 @@ json encode_error(const Error& error) {
   const auto bytes = [](const std::string& s) {
     return json::binary(std::vector<std::uint8_t>(s.begin(), s.end()));
   };
-  return {{"code", static_cast<int>(error.code)}, {"errno", error.sys_errno},
-          {"reason", error.reason}, {"message", bytes(error.message)}, {"hint", bytes(error.hint)}};
+  return {{"code", static_cast<int>(error.code)},
+          {"errno", error.sys_errno},
+          {"reason", error.reason},
+          {"message", bytes(error.message)},
+          {"hint", bytes(error.hint)}};
 }
 
 Error decode_error(const json& value) {
@@ -133,8 +142,8 @@ Error decode_error(const json& value) {
     const auto it = value.find(name);
     return it != value.end() && it->is_number_integer() ? it->get<int>() : 0;
   };
-  Error error = make_error(static_cast<Code>(number("code")), text("reason"), text("message"),
-                           text("hint"));
+  Error error =
+      make_error(static_cast<Code>(number("code")), text("reason"), text("message"), text("hint"));
   error.sys_errno = number("errno");
   return error;
 }

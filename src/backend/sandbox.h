@@ -30,7 +30,7 @@ struct ProcessSpec {
   std::vector<std::string> argv;
   std::map<std::string, std::string> env;
   std::string workdir;
-  std::string user;                  ///< `UID[:GID]` or names of the box's own files
+  std::string user;  ///< `UID[:GID]` or names of the box's own files
   std::vector<std::string> groups;
   bool terminal = false;
 };
@@ -42,8 +42,8 @@ constexpr ProcessId kMainProcess = 1;
 struct ProcessEvent {
   enum class Kind { kStarted, kFailed, kEnded } kind = Kind::kStarted;
   ProcessId id = 0;
-  std::optional<Error> error;       ///< kFailed: why it could not be started
-  int status = 0;                   ///< kEnded: as of wait(2)
+  std::optional<Error> error;  ///< kFailed: why it could not be started
+  int status = 0;              ///< kEnded: as of wait(2)
   std::chrono::nanoseconds cpu_user{0}, cpu_system{0};
 };
 

@@ -32,8 +32,7 @@ Result<int> spawn(const std::vector<std::string>& argv, const SpawnOptions& opti
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
   });
-  for (auto [ours, theirs] : options.fds)
-    posix_spawn_file_actions_adddup2(&actions, ours, theirs);
+  for (auto [ours, theirs] : options.fds) posix_spawn_file_actions_adddup2(&actions, ours, theirs);
   sigset_t none, defaults;
   sigemptyset(&none);
   sigfillset(&defaults);
@@ -73,7 +72,7 @@ int become_program(void* argument) {
   for (std::size_t i = 0; i < detached->count; ++i)
     ::dup2(detached->fds[i].first, detached->fds[i].second);
   for (int s : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD}) {
-    struct sigaction defaults {};
+    struct sigaction defaults{};
     defaults.sa_handler = SIG_DFL;
     ::sigaction(s, &defaults, nullptr);
   }

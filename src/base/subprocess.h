@@ -10,8 +10,8 @@
 namespace caisson {
 
 struct SpawnOptions {
-  std::vector<std::string> env;                ///< "K=V"; nothing is inherited
-  std::vector<std::pair<int, int>> fds;        ///< {ours, theirs}; others are CLOEXEC
+  std::vector<std::string> env;          ///< "K=V"; nothing is inherited
+  std::vector<std::pair<int, int>> fds;  ///< {ours, theirs}; others are CLOEXEC
   bool new_session = false;
 };
 

@@ -11,8 +11,8 @@ Result<int> stop_signal_of(const BoxSpec& spec) {
   return parse_signal(spec.stop_signal);
 }
 
-Result<int> show_main(Box& box, const BoxSpec& spec, Exec& exec, SignalCatcher& signals,
-                      bool input, bool end_process_with_us) {
+Result<int> show_main(Box& box, const BoxSpec& spec, Exec& exec, SignalCatcher& signals, bool input,
+                      bool end_process_with_us) {
   auto stop_signal = stop_signal_of(spec);
   if (!stop_signal) return stop_signal;
   auto end = run_foreground(exec, signals,

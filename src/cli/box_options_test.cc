@@ -8,10 +8,10 @@
 namespace caisson::cli {
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
-using std::chrono::milliseconds;
 
 constexpr CommandText kText = {"run", "", "", ""};
 
@@ -49,11 +49,13 @@ TEST(BoxOptions, SourceAndCommand) {
 }
 
 TEST(BoxOptions, Limits) {
-  const Limits limits =
-      spec_of({"-m", "64m", "--cpus=1.5", "--cpu-weight", "50", "--pids-limit", "9", "--timeout",
-               "1500ms", "--cpu-time", "2", "--open-files", "7", "--file-size", "1k", "--disk", "1g",
-               "--tmpfs-size", "2k", "--output-limit", "5:kill"})
-          .limits;
+  const Limits limits = spec_of({"-m",     "64m",          "--cpus=1.5", "--cpu-weight",
+                                 "50",     "--pids-limit", "9",          "--timeout",
+                                 "1500ms", "--cpu-time",   "2",          "--open-files",
+                                 "7",      "--file-size",  "1k",         "--disk",
+                                 "1g",     "--tmpfs-size", "2k",         "--output-limit",
+                                 "5:kill"})
+                            .limits;
   EXPECT_EQ(limits.memory_bytes, 64u << 20);
   EXPECT_EQ(limits.cpus, 1.5);
   EXPECT_EQ(limits.cpu_weight, 50u);
@@ -75,11 +77,40 @@ TEST(BoxOptions, DockerSpellingOfOpenFiles) {
 }
 
 TEST(BoxOptions, EverythingElse) {
-  const BoxSpec spec = spec_of(
-      {"--name", "n", "-w", "/w", "-u", "1:2", "--group-add", "3", "--group-add", "g", "--hostname",
-       "h", "-v", "/a:/b:ro", "--tmpfs", "/t", "--read-only", "--network", "host", "-it", "-l",
-       "a=b=c", "--label", "d", "--profile", "minimal", "--stop-signal", "INT", "--allow-missing",
-       "memory,pids", "--security", "seccomp=unconfined", "--isolation", "container"});
+  const BoxSpec spec = spec_of({"--name",
+                                "n",
+                                "-w",
+                                "/w",
+                                "-u",
+                                "1:2",
+                                "--group-add",
+                                "3",
+                                "--group-add",
+                                "g",
+                                "--hostname",
+                                "h",
+                                "-v",
+                                "/a:/b:ro",
+                                "--tmpfs",
+                                "/t",
+                                "--read-only",
+                                "--network",
+                                "host",
+                                "-it",
+                                "-l",
+                                "a=b=c",
+                                "--label",
+                                "d",
+                                "--profile",
+                                "minimal",
+                                "--stop-signal",
+                                "INT",
+                                "--allow-missing",
+                                "memory,pids",
+                                "--security",
+                                "seccomp=unconfined",
+                                "--isolation",
+                                "container"});
   EXPECT_EQ(spec.name, "n");
   EXPECT_EQ(spec.workdir, "/w");
   EXPECT_EQ(spec.user, "1:2");
@@ -111,16 +142,16 @@ TEST(BoxOptions, SeccompPolicyIsReadFromItsFile) {
 TEST(BoxOptions, AbsentLimitsStayAbsent) { EXPECT_EQ(spec_of({}).limits, Limits{}); }
 
 TEST(BoxOptions, FaultsAreOneLine) {
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {},
-           {"host:"},
-           {"host:", "--"},
-           {"--memory", "lots", "host:", "x"},
-           {"--cpus", "1x", "host:", "x"},
-           {"--pids", "-1", "host:", "x"},
-           {"--nope\n\x1b[2J", "host:", "x"},
-           {"-e", "=v", "host:", "x"},
-           {"--env-file", "/does/not/exist", "host:", "x"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"host:"},
+                                             {"host:", "--"},
+                                             {"--memory", "lots", "host:", "x"},
+                                             {"--cpus", "1x", "host:", "x"},
+                                             {"--pids", "-1", "host:", "x"},
+                                             {"--nope\n\x1b[2J", "host:", "x"},
+                                             {"-e", "=v", "host:", "x"},
+                                             {"--env-file", "/does/not/exist", "host:", "x"}}) {
     auto outcome = read(words);
     EXPECT_EQ(outcome.status, 125);
     EXPECT_TRUE(outcome.err.starts_with("caisson: ")) << outcome.err;
@@ -133,7 +164,8 @@ TEST(BoxOptions, FaultsAreOneLine) {
 TEST(BoxOptions, FaultsAreAlsoJson) {
   auto outcome = read({"--json", "host:"});
   EXPECT_EQ(outcome.status, 125);
-  EXPECT_THAT(outcome.out, HasSubstr(R"({"error":{"code":"INVALID_ARGUMENT","reason":"command_missing")"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr(R"({"error":{"code":"INVALID_ARGUMENT","reason":"command_missing")"));
 }
 
 }  // namespace

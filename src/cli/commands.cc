@@ -40,10 +40,10 @@ int unknown_command(std::string_view word) {
   std::vector<std::string> known;
   for (const Command& command : kCommands) known.emplace_back(command.name);
   const std::string near = did_you_mean(word, known);
-  return fail(cli_error(Code::kInvalidArgument, "command_unknown",
-                        "run command '" + std::string(word) + "': no such command",
-                        near.empty() ? "caisson help lists the commands"
-                                     : "did you mean '" + near + "'?"));
+  return fail(
+      cli_error(Code::kInvalidArgument, "command_unknown",
+                "run command '" + std::string(word) + "': no such command",
+                near.empty() ? "caisson help lists the commands" : "did you mean '" + near + "'?"));
 }
 
 }  // namespace caisson::cli

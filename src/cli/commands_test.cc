@@ -42,9 +42,9 @@ std::set<std::string> long_options() {
   std::set<std::string> names;
   const std::regex name("--[a-z][a-z-]+");
   for (const Command& command : commands()) {
-    auto help = call(command.run, command.run == debug_command
-                                      ? std::vector<std::string>{"plan", "--help"}
-                                      : std::vector<std::string>{"--help"});
+    auto help =
+        call(command.run, command.run == debug_command ? std::vector<std::string>{"plan", "--help"}
+                                                       : std::vector<std::string>{"--help"});
     EXPECT_EQ(help.status, 0) << command.name;
     EXPECT_THAT(help.out, HasSubstr("Usage: caisson ")) << command.name;
     EXPECT_THAT(help.out, HasSubstr("Example:\n  ")) << command.name;
@@ -63,7 +63,8 @@ TEST(Commands, CompletionsAndManPageKnowEveryOption) {
   const std::string bash = file("packaging/completions/caisson.bash");
   const std::string zsh = file("packaging/completions/_caisson");
   const std::string fish = file("packaging/completions/caisson.fish");
-  const std::string man = std::regex_replace(file("packaging/caisson.1"), std::regex(R"(\\-)"), "-");
+  const std::string man =
+      std::regex_replace(file("packaging/caisson.1"), std::regex(R"(\\-)"), "-");
   for (const std::string& option : long_options()) {
     EXPECT_THAT(bash, HasSubstr(option));
     EXPECT_THAT(zsh, HasSubstr(option));
@@ -100,8 +101,8 @@ TEST(Commands, AWrongWordGetsASuggestion) {
 }
 
 TEST(Commands, AMissingBoxIsAnError) {
-  for (auto command : {stop_command, kill_command, rm_command, wait_command, inspect_command,
-                       start_command}) {
+  for (auto command :
+       {stop_command, kill_command, rm_command, wait_command, inspect_command, start_command}) {
     auto outcome = call(command, {});
     EXPECT_EQ(outcome.status, 125);
     EXPECT_THAT(outcome.err, HasSubstr("BOX is missing (hint: caisson "));

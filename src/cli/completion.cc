@@ -7,8 +7,7 @@ namespace {
 
 struct Settings {};
 
-constexpr CommandText kText = {"completion", "bash|zsh|fish",
-                               "Print the completions for a shell.",
+constexpr CommandText kText = {"completion", "bash|zsh|fish", "Print the completions for a shell.",
                                "  source <(caisson completion bash)\n"};
 
 }  // namespace
@@ -16,7 +15,8 @@ constexpr CommandText kText = {"completion", "bash|zsh|fish",
 int completion_command(Args args) {
   Settings settings;
   std::vector<std::string> shells;
-  if (auto done = parse<Settings>(kText, {}, Order::kAnywhere, args, settings, shells)) return *done;
+  if (auto done = parse<Settings>(kText, {}, Order::kAnywhere, args, settings, shells))
+    return *done;
   if (shells.size() != 1) {
     return fail(usage_error("completion", "argument_missing", "it takes one shell",
                             "caisson completion bash|zsh|fish"));

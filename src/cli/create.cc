@@ -21,9 +21,10 @@ int create_command(Args args) {
   BoxOptions options;
   if (auto done = parse_box(kText, args, options)) return *done;
   if (options.detach) {
-    return fail(usage_error("create", "option_unknown", "a created box does not run, -d says nothing",
-                            "leave out -d, or use caisson run -d"),
-                options.json);
+    return fail(
+        usage_error("create", "option_unknown", "a created box does not run, -d says nothing",
+                    "leave out -d, or use caisson run -d"),
+        options.json);
   }
   auto runtime = Runtime::open();
   if (!runtime) return fail(runtime.error(), options.json);

@@ -32,7 +32,8 @@ Result<> add_variables(Environment& env, std::string_view content, const std::st
     if (start == std::string_view::npos || line[start] == '#') continue;
     if (auto added = add_variable(env, line.substr(start)); !added) {
       Error error = std::move(added.error());
-      error.message = "line " + std::to_string(line_number) + " of '" + path + "': " + error.message;
+      error.message =
+          "line " + std::to_string(line_number) + " of '" + path + "': " + error.message;
       return error;
     }
   }

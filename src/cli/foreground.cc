@@ -52,8 +52,7 @@ Result<ForegroundEnd> run_foreground(Exec& exec, SignalCatcher& signals,
   end->out = std::move(sink.out);
   end->err = std::move(sink.err);
   if (end->exit) {
-    end->exit->output_dropped_bytes =
-        std::max(end->exit->output_dropped_bytes, sink.dropped_bytes);
+    end->exit->output_dropped_bytes = std::max(end->exit->output_dropped_bytes, sink.dropped_bytes);
   }
   return end;
 }

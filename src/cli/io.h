@@ -8,9 +8,9 @@
 
 namespace caisson::cli {
 
-constexpr int kStatusFailed = 125;       ///< Caisson itself failed, as docker's
-constexpr int kStatusBoxFailed = 1;      ///< one of the boxes named on the command line failed
-constexpr int kStatusOutputClosed = 141; ///< 128 + SIGPIPE: nobody reads our output any more
+constexpr int kStatusFailed = 125;        ///< Caisson itself failed, as docker's
+constexpr int kStatusBoxFailed = 1;       ///< one of the boxes named on the command line failed
+constexpr int kStatusOutputClosed = 141;  ///< 128 + SIGPIPE: nobody reads our output any more
 
 /// Opens /dev/null on those of 0, 1, 2 that are closed, so that no file opened later becomes
 /// "standard output" by accident.

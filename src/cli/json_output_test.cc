@@ -46,9 +46,7 @@ TEST(RunObject, BytesThatAreNoTextBecomeBase64) {
   EXPECT_EQ(object["stderr"], "");
 }
 
-TEST(RunObject, IsOneLine) {
-  EXPECT_EQ(run_object(sample()).find('\n'), std::string::npos);
-}
+TEST(RunObject, IsOneLine) { EXPECT_EQ(run_object(sample()).find('\n'), std::string::npos); }
 
 TEST(ErrorObject, SurvivesHostileText) {
   const json object = json::parse(error_object({Code::kNotFound, 2, "r", "open 'a\xff\"\n'", "h"}));

@@ -18,8 +18,7 @@ Result<> write_id(int fd, const std::string& id, const std::string& path) {
 
 Result<Box> new_box(Runtime& runtime, const BoxOptions& options) {
   if (options.id_file.empty()) return runtime.create(options.spec);
-  const int fd =
-      ::open(options.id_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  const int fd = ::open(options.id_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return cli_sys_error("create id file", options.id_file);
   auto box = runtime.create(options.spec);
   auto written = box ? write_id(fd, box->id(), options.id_file) : Result<>();

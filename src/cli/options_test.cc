@@ -106,8 +106,8 @@ TEST(DropSeparator, OnlyDirectlyAfterTheSource) {
 }
 
 TEST(HelpText, ShowsUsageOptionsAndExample) {
-  const std::string text = help_text({"run", "[OPTIONS] SOURCE", "Runs.", "  caisson run host: x\n"},
-                                     texts<Settings>(kTable));
+  const std::string text = help_text(
+      {"run", "[OPTIONS] SOURCE", "Runs.", "  caisson run host: x\n"}, texts<Settings>(kTable));
   EXPECT_THAT(text, HasSubstr("Usage: caisson run [OPTIONS] SOURCE\n\nRuns.\n"));
   EXPECT_THAT(text, HasSubstr("  -e, --env K=V      a variable\n"));
   EXPECT_THAT(text, HasSubstr("  -h, --help         print this text\n"));

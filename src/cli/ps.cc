@@ -51,7 +51,8 @@ std::string state_cell(const BoxInfo& info) {
 
 std::string command_cell(const BoxInfo& info, bool whole) {
   std::string text;
-  for (const std::string& word : info.spec.command) text.append(text.empty() ? "" : " ").append(word);
+  for (const std::string& word : info.spec.command)
+    text.append(text.empty() ? "" : " ").append(word);
   text = escape(text);  // before cutting, so that bytes are not mistaken for half characters
   return whole ? text : shorten(text, 32);
 }

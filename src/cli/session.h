@@ -15,9 +15,9 @@
 namespace caisson::cli {
 
 struct SessionOptions {
-  int input = -1;             ///< descriptor that feeds stdin; -1: none
-  bool tty = false;           ///< follow the size of our terminal
-  int stop_signal = SIGTERM;  ///< what Ctrl-C sends first
+  int input = -1;                   ///< descriptor that feeds stdin; -1: none
+  bool tty = false;                 ///< follow the size of our terminal
+  int stop_signal = SIGTERM;        ///< what Ctrl-C sends first
   bool end_process_with_us = true;  ///< false: when our output closes, only detach
 };
 
@@ -58,13 +58,13 @@ class Session final {
   OutputSink& sink_;
   SessionOptions options_;
 
-  std::string pending_;        // read from our stdin, not yet taken by the process
-  bool output_waiting_ = true; // next_output may have more without a new event
+  std::string pending_;         // read from our stdin, not yet taken by the process
+  bool output_waiting_ = true;  // next_output may have more without a new event
   bool output_ended_ = false;
-  bool end_announced_ = false; // the event descriptor spoke after the end of the output
+  bool end_announced_ = false;  // the event descriptor spoke after the end of the output
   bool stop_requested_ = false;
-  bool killed_ = false;        // by us
-  bool drop_output_ = false;   // nobody takes it
+  bool killed_ = false;       // by us
+  bool drop_output_ = false;  // nobody takes it
   bool detached_ = false;
   Deadline kill_at_;
   SessionEnd end_;

@@ -41,7 +41,8 @@ void set_action(int number, void (*handler)(int)) {
 
 Result<SignalCatcher> SignalCatcher::install() {
   std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) < 0) return cli_sys_error("create", "signal pipe");
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) < 0)
+    return cli_sys_error("create", "signal pipe");
   handler_pipe = ends[1];
   for (int number : kCaught) {
     if (!is_handled_by(number, SIG_IGN)) set_action(number, remember);

@@ -13,7 +13,9 @@ namespace caisson::cli {
 class SignalCatcher final {
  public:
   static Result<SignalCatcher> install();
-  SignalCatcher(SignalCatcher&& other) noexcept : read_end_(other.read_end_) { other.read_end_ = -1; }
+  SignalCatcher(SignalCatcher&& other) noexcept : read_end_(other.read_end_) {
+    other.read_end_ = -1;
+  }
   SignalCatcher& operator=(SignalCatcher&&) = delete;
   ~SignalCatcher();
 

@@ -52,7 +52,8 @@ Result<std::vector<std::string>> running_boxes() {
 }
 
 int print_stats(const std::vector<std::string>& names, bool json) {
-  Table table({"ID", "NAME", "CPU USER", "CPU SYSTEM", "MEMORY", "PEAK", "PIDS", "READ", "WRITTEN"});
+  Table table(
+      {"ID", "NAME", "CPU USER", "CPU SYSTEM", "MEMORY", "PEAK", "PIDS", "READ", "WRITTEN"});
   const auto use = [&](Box& box, const std::string&) -> Result<std::string> {
     auto info = box.info();
     if (!info) return std::move(info.error());

@@ -21,7 +21,9 @@ std::optional<TerminalSize> terminal_size();
 class RawTerminal final {
  public:
   static Result<RawTerminal> enter(int fd);
-  RawTerminal(RawTerminal&& other) noexcept : fd_(other.fd_), saved_(other.saved_) { other.fd_ = -1; }
+  RawTerminal(RawTerminal&& other) noexcept : fd_(other.fd_), saved_(other.saved_) {
+    other.fd_ = -1;
+  }
   RawTerminal& operator=(RawTerminal&&) = delete;
   ~RawTerminal();
 

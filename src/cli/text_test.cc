@@ -7,7 +7,9 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
-TEST(Escape, LeavesOrdinaryTextAlone) { EXPECT_EQ(escape("mount 'größe' 日本 😀"), "mount 'größe' 日本 😀"); }
+TEST(Escape, LeavesOrdinaryTextAlone) {
+  EXPECT_EQ(escape("mount 'größe' 日本 😀"), "mount 'größe' 日本 😀");
+}
 
 TEST(Escape, MakesControlCharactersVisible) {
   EXPECT_EQ(escape("a\x1b[31mb\r\n\x7f"), "a\\x1b[31mb\\x0d\\x0a\\x7f");

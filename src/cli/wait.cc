@@ -7,10 +7,10 @@ namespace {
 
 struct Settings {};
 
-constexpr CommandText kText = {
-    "wait", "BOX...",
-    "Wait until each box has ended and print the exit status that `run` would have had, one a line.",
-    "  caisson wait $(caisson run -d host: -- sleep 2)\n"};
+constexpr CommandText kText = {"wait", "BOX...",
+                               "Wait until each box has ended and print the exit status that `run` "
+                               "would have had, one a line.",
+                               "  caisson wait $(caisson run -d host: -- sleep 2)\n"};
 
 }  // namespace
 

@@ -81,8 +81,9 @@ Result<> Apply::take(const MountRoot& step) {
   if (!overlay) {
     Error error = overlay.error();
     error.reason = error.sys_errno == ENOSPC ? "disk_full" : "overlay_unavailable";
-    error.hint = "the home directory must be on a file system that can hold an overlay's upper "
-                 "directory (not an overlay itself, nor NFS)";
+    error.hint =
+        "the home directory must be on a file system that can hold an overlay's upper "
+        "directory (not an overlay itself, nor NFS)";
     return error;
   }
   TRY(sys::attach(overlay->get(), place.get(), step.data));
@@ -103,7 +104,7 @@ Result<Fd> Apply::mount_point(const std::string& target) const {
 Result<> Apply::take(const MountBind& step) {
   // The path was canonical when the spec was checked; a link that appeared since is refused.
   Fd source = TRY(open_fd(step.source, O_PATH));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(source.get(), &info) < 0) return sys_error("stat", step.source);
   Fd tree = TRY(sys::clone_mount(source.get(), step.source));
   TRY(sys::set_flags(tree.get(), step.flags, step.source));
@@ -112,8 +113,10 @@ Result<> Apply::take(const MountBind& step) {
       if (mapped.error().sys_errno != EINVAL && mapped.error().sys_errno != EPERM &&
           mapped.error().sys_errno != EOPNOTSUPP)
         return mapped;
-      warnings_.push_back(format("'{}' is shown with the host's ids: its file system does not "
-                                 "support id-mapped mounts", step.source));
+      warnings_.push_back(
+          format("'{}' is shown with the host's ids: its file system does not "
+                 "support id-mapped mounts",
+                 step.source));
     }
   }
   Fd target = S_ISDIR(info.st_mode) ? TRY(root_->make_path(step.target))
@@ -127,8 +130,10 @@ Result<> Apply::take(const MountFs& step) {
   if (!mount) {
     Error error = mount.error();
     if (error.sys_errno == EPERM && (step.type == "proc" || step.type == "sysfs"))
-      error.hint = format("the {} of the surrounding container is partly hidden; run Caisson on "
-                          "the host or with an unmasked /proc and /sys", step.type);
+      error.hint = format(
+          "the {} of the surrounding container is partly hidden; run Caisson on "
+          "the host or with an unmasked /proc and /sys",
+          step.type);
     return error;
   }
   return sys::attach(mount->get(), target.get(), step.target);
@@ -144,12 +149,12 @@ Result<> Apply::take(const DeviceNode& step) {
   }
   const std::string path = "/dev/" + step.name;
   Fd node = TRY(open_fd(path, O_PATH | O_NOFOLLOW));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(node.get(), &info) < 0) return sys_error("stat", path);
   if (!S_ISCHR(info.st_mode) || info.st_rdev != device)
-    return make_error(Code::kFailedPrecondition, "host_device_unsafe",
-                      format("show host device '{}': it is not device {}:{}", path, step.major,
-                             step.minor));
+    return make_error(
+        Code::kFailedPrecondition, "host_device_unsafe",
+        format("show host device '{}': it is not device {}:{}", path, step.major, step.minor));
   Fd tree = TRY(sys::clone_mount(node.get(), path));
   TRY(sys::set_flags(tree.get(), {.nodev = false, .noexec = true}, path));
   Fd target = TRY(root_->make_file(path));
@@ -170,7 +175,7 @@ Result<> Apply::take(const MaskPath& step) {
     if (target.error().sys_errno == ENOENT) return {};
     return target.error();
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(target->get(), &info) < 0) return sys_error("stat", step.path);
   const sys::MountFlags flags{.read_only = true, .noexec = true};
   if (S_ISDIR(info.st_mode)) {

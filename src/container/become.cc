@@ -59,7 +59,7 @@ class Child final {
   }
 
   void load(int block) noexcept {
-    struct stat info {};
+    struct stat info{};
     check(::fstat(block, &info) == 0, ExecStep::kReceive);
     void* memory = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ | PROT_WRITE,
                           MAP_PRIVATE, block, 0);
@@ -73,7 +73,7 @@ class Child final {
     if (header_->terminal) check(::ioctl(0, TIOCSCTTY, 0) == 0, ExecStep::kSession);
     check(::syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0, ExecStep::kStdio);
     // exec resets handlers, but not what is ignored: the shim ignores these.
-    struct sigaction defaults {};
+    struct sigaction defaults{};
     defaults.sa_handler = SIG_DFL;
     for (int s : {SIGPIPE, SIGHUP, SIGINT}) ::sigaction(s, &defaults, nullptr);
     sigset_t none;
@@ -117,11 +117,10 @@ class Child final {
   /// A working directory is reached without magic links, so /proc/self/fd/N leads nowhere
   /// (CVE-2024-21626).
   void workdir() const noexcept {
-    struct open_how how {};
+    struct open_how how{};
     how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
     how.resolve = RESOLVE_NO_MAGICLINKS;
-    const long fd =
-        ::syscall(SYS_openat2, AT_FDCWD, at<char>(header_->workdir), &how, sizeof how);
+    const long fd = ::syscall(SYS_openat2, AT_FDCWD, at<char>(header_->workdir), &how, sizeof how);
     check(fd >= 0 && ::fchdir(static_cast<int>(fd)) == 0, ExecStep::kWorkdir);
     char path[PATH_MAX];
     check(::syscall(SYS_getcwd, path, sizeof path) > 0, ExecStep::kWorkdir);
@@ -131,8 +130,8 @@ class Child final {
   void seccomp() const noexcept {
     if (context_.seccomp.empty()) return;
     constexpr std::size_t kInstruction = 8;
-    const int err = sys::install_seccomp(context_.seccomp.data(),
-                                         context_.seccomp.size() / kInstruction);
+    const int err =
+        sys::install_seccomp(context_.seccomp.data(), context_.seccomp.size() / kInstruction);
     if (err != 0) fail(ExecStep::kSeccomp, err);
   }
 

@@ -118,8 +118,8 @@ Result<backend::Started> Container::start() {
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
   const Facts facts = TRY(gather_facts(layout));
   if (facts.root)
-    range_ = TRY(sys::claim_id_range(options_.ids_lock,
-                                     static_cast<std::uint32_t>(std::hash<std::string>()(options_.id))));
+    range_ = TRY(sys::claim_id_range(
+        options_.ids_lock, static_cast<std::uint32_t>(std::hash<std::string>()(options_.id))));
   plan_ = TRY(make_plan(options_.spec, options_.rootfs, facts, options_.data, range_.first));
   std::vector<std::string> warnings = plan_.warnings;
   for (std::string& w : TRY(check_limits(options_.spec, layout))) warnings.push_back(std::move(w));
@@ -141,13 +141,13 @@ Result<backend::Started> Container::start() {
 
 Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
   if (!any_cgroup(layout)) return {};
-  cgroup_.emplace(TRY(sys::Cgroup::create(layout, options_.id, cgroup_limits(options_.spec, layout))));
+  cgroup_.emplace(
+      TRY(sys::Cgroup::create(layout, options_.id, cgroup_limits(options_.spec, layout))));
   return {};
 }
 
 Result<> Container::begin_user_namespace() {
-  if (!plan_.facts.root)
-    TRY(sys::enter_outer_namespace(plan_.facts.subuids, plan_.facts.subgids));
+  if (!plan_.facts.root) TRY(sys::enter_outer_namespace(plan_.facts.subuids, plan_.facts.subgids));
   new_userns_.emplace(TRY(sys::NewUserNamespace::begin(plan_.ids.first, plan_.ids.first)));
   return {};
 }
@@ -253,10 +253,11 @@ Result<User> Container::look_up(const std::string& user,
   };
   for (std::uint32_t id : {found.uid, plan_.ids.count == 1 ? found.uid : found.gid})
     if (outside(id))
-      return make_error(Code::kFailedPrecondition, "ids_unavailable",
-                        format("run as user '{}': id {} is outside of the box's {} ids", user, id,
-                               plan_.ids.count),
-                        plan_.facts.root ? "" : "add ranges for the user to /etc/subuid and /etc/subgid");
+      return make_error(
+          Code::kFailedPrecondition, "ids_unavailable",
+          format("run as user '{}': id {} is outside of the box's {} ids", user, id,
+                 plan_.ids.count),
+          plan_.facts.root ? "" : "add ranges for the user to /etc/subuid and /etc/subgid");
   if (plan_.ids.count == 1) {
     found.gid = plan_.ids.first_inside;
     found.groups.clear();
@@ -296,8 +297,7 @@ Result<> Container::spawn(ProcessId id, const backend::ProcessSpec& spec, backen
   const ssize_t sent = sys::send_with_fds(
       control_.get(), {reinterpret_cast<const char*>(&message), sizeof message},
       {block.get(), stdio.in.get(), stdio.out.get(), stdio.err.get(), status.write.get()});
-  if (sent < 0)
-    return errno_error(static_cast<int>(-sent), "ask init for process", spec.argv[0]);
+  if (sent < 0) return errno_error(static_cast<int>(-sent), "ask init for process", spec.argv[0]);
   TRY(watch(status.read.get()));
   spawning_[id] = {std::move(status.read), spec.argv, spec.workdir};
   return {};
@@ -346,8 +346,8 @@ void Container::collect_init(std::vector<ProcessEvent>&) {
     pollfd polled{control_.get(), POLLIN, 0};
     if (::poll(&polled, 1, 0) <= 0) return;
     InitMessage message{};
-    const sys::Received got = sys::receive_with_fds(
-        control_.get(), reinterpret_cast<char*>(&message), sizeof message);
+    const sys::Received got =
+        sys::receive_with_fds(control_.get(), reinterpret_cast<char*>(&message), sizeof message);
     if (got.bytes != static_cast<ssize_t>(sizeof message)) {
       control_.reset();
       return;
@@ -358,7 +358,10 @@ void Container::collect_init(std::vector<ProcessEvent>&) {
       spawning_.erase(message.id);
       held_.push_back(std::move(event));
     } else if (message.op == InitOp::kEnded) {
-      held_.push_back({ProcessEvent::Kind::kEnded, message.id, {}, message.value,
+      held_.push_back({ProcessEvent::Kind::kEnded,
+                       message.id,
+                       {},
+                       message.value,
                        std::chrono::nanoseconds(message.cpu_user_ns),
                        std::chrono::nanoseconds(message.cpu_system_ns)});
     }
@@ -397,8 +400,8 @@ ProcessEvent Container::started_or_failed(const ExecFailure* failure, ProcessId 
     error = errno_error(failure->error, "start program", program);
     error.reason = "program_not_executable";
   } else {
-    error = errno_error(failure->error, format("start program '{}': {}", program,
-                                               to_string(failure->step)), "");
+    error = errno_error(failure->error,
+                        format("start program '{}': {}", program, to_string(failure->step)), "");
     error.reason = failure->step == ExecStep::kFork ? "process_limit" : "start_failed";
     if (failure->step == ExecStep::kFork) error.code = Code::kResourceExhausted;
   }

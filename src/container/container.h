@@ -12,10 +12,10 @@ struct ContainerOptions {
   std::string id;
   BoxSpec spec;
   Rootfs rootfs;
-  std::string data;       ///< the box's directory
-  std::string cache;      ///< of compiled filters
-  std::string ids_lock;   ///< the machine's file of claimed id ranges
-  unsigned fail_at = 0;   ///< see Apply::run
+  std::string data;      ///< the box's directory
+  std::string cache;     ///< of compiled filters
+  std::string ids_lock;  ///< the machine's file of claimed id ranges
+  unsigned fail_at = 0;  ///< see Apply::run
 };
 
 /// Moves this process of an ordinary user to where it has the ids that its boxes have.

@@ -21,7 +21,7 @@ std::uint64_t below(int fd, std::uint64_t enough, int depth) {
   std::uint64_t total = 0;
   while (const dirent* entry = ::readdir(dir)) {
     if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    struct stat info {};
+    struct stat info{};
     if (::fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0) continue;
     const auto links = static_cast<std::uint64_t>(info.st_nlink > 0 ? info.st_nlink : 1);
     const auto bytes = static_cast<std::uint64_t>(info.st_blocks) * 512;

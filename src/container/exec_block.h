@@ -23,13 +23,13 @@ struct ProcessImage {
   std::vector<std::string> env;         ///< "K=V"
   std::vector<std::string> candidates;  ///< paths to try in turn
   std::string workdir;
-  std::uint32_t uid = 0, gid = 0;       ///< inside
+  std::uint32_t uid = 0, gid = 0;  ///< inside
   std::vector<std::uint32_t> groups;
-  bool set_groups = true;               ///< false in a namespace where setgroups(2) is denied
-  sys::CapMask capabilities = 0;        ///< permitted and effective
+  bool set_groups = true;         ///< false in a namespace where setgroups(2) is denied
+  sys::CapMask capabilities = 0;  ///< permitted and effective
   sys::CapMask bounding = 0;
   bool no_new_privileges = true;
-  bool terminal = false;                ///< stdin becomes the controlling terminal
+  bool terminal = false;  ///< stdin becomes the controlling terminal
   std::vector<ResourceLimit> limits;
 };
 
@@ -38,8 +38,20 @@ Result<Fd> make_exec_block(const ProcessImage& image);
 
 /// Where a child failed; the wire values of the status pipe.
 enum class ExecStep : std::uint32_t {
-  kFork = 1, kReceive, kSession, kStdio, kLimits, kUserNamespace, kGroups, kIds, kBounding,
-  kCapabilities, kNoNewPrivileges, kSeccomp, kWorkdir, kExec,
+  kFork = 1,
+  kReceive,
+  kSession,
+  kStdio,
+  kLimits,
+  kUserNamespace,
+  kGroups,
+  kIds,
+  kBounding,
+  kCapabilities,
+  kNoNewPrivileges,
+  kSeccomp,
+  kWorkdir,
+  kExec,
 };
 struct ExecFailure {
   ExecStep step;

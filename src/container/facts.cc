@@ -35,8 +35,8 @@ Result<Facts> gather_facts(const sys::CgroupLayout& cgroups) {
     facts.unified_cgroup = memory->version == 2;
   if (facts.root) return facts;
   const std::string name = login_name(facts.uid);
-  const bool tools = ::access("/usr/bin/newuidmap", X_OK) == 0 &&
-                     ::access("/usr/bin/newgidmap", X_OK) == 0;
+  const bool tools =
+      ::access("/usr/bin/newuidmap", X_OK) == 0 && ::access("/usr/bin/newgidmap", X_OK) == 0;
   if (!tools) return facts;
   if (Result<std::string> file = read_file("/etc/subuid"))
     facts.subuids = sys::subordinate_ids(*file, name, facts.uid);

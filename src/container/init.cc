@@ -127,8 +127,8 @@ class Init final {
 
   bool receive() {
     InitMessage message{};
-    sys::Received got = sys::receive_with_fds(options_.control, reinterpret_cast<char*>(&message),
-                                              sizeof message);
+    sys::Received got =
+        sys::receive_with_fds(options_.control, reinterpret_cast<char*>(&message), sizeof message);
     if (got.bytes != static_cast<ssize_t>(sizeof message)) return got.bytes == -EAGAIN;
     if (message.op == InitOp::kExec) {
       if (got.fds.size() == 5) exec(message.id, got.fds);
@@ -146,8 +146,7 @@ class Init final {
       become(context_, fds[0].get(), fds[1].get(), fds[2].get(), fds[3].get(), fds[4].get());
     }
     if (pid > 0) ids_[pid] = id;
-    send(options_.control,
-         {.op = InitOp::kStarted, .id = id, .value = pid > 0 ? pid : -errno});
+    send(options_.control, {.op = InitOp::kStarted, .id = id, .value = pid > 0 ? pid : -errno});
   }
 
   void signal(const InitMessage& message) const {
@@ -172,7 +171,9 @@ class Init final {
       const auto ns = [](const timeval& t) {
         return t.tv_sec * 1'000'000'000LL + t.tv_usec * 1000LL;
       };
-      send(options_.control, {.op = InitOp::kEnded, .id = found->second, .value = status,
+      send(options_.control, {.op = InitOp::kEnded,
+                              .id = found->second,
+                              .value = status,
                               .cpu_user_ns = ns(usage.ru_utime),
                               .cpu_system_ns = ns(usage.ru_stime)});
       ids_.erase(found);

@@ -11,11 +11,11 @@ namespace caisson::container {
 
 struct InitOptions {
   const Plan* plan = nullptr;
-  std::vector<int> cgroups;   ///< cgroup.procs files to join
-  int userns = -1;            ///< the inner user namespace
-  int control = -1;           ///< the SOCK_SEQPACKET to the shim
-  std::string_view seccomp;   ///< the program every exec gets
-  unsigned fail_at = 0;       ///< see Apply::run
+  std::vector<int> cgroups;  ///< cgroup.procs files to join
+  int userns = -1;           ///< the inner user namespace
+  int control = -1;          ///< the SOCK_SEQPACKET to the shim
+  std::string_view seccomp;  ///< the program every exec gets
+  unsigned fail_at = 0;      ///< see Apply::run
 };
 
 [[noreturn]] void run_init(const InitOptions& options);

@@ -54,8 +54,8 @@ Result<std::vector<std::string>> check_limits(const BoxSpec& spec,
                              *spec.limits.open_files, files),
                       "raise the caller's hard limit (ulimit -Hn)");
   if (!spec.limits.pids && !layout.usable(Controller::kPids))
-    warnings.push_back(format("the number of processes is not limited: {}",
-                              layout.why_not(Controller::kPids)));
+    warnings.push_back(
+        format("the number of processes is not limited: {}", layout.why_not(Controller::kPids)));
   return warnings;
 }
 

@@ -33,8 +33,7 @@ Ids choose_ids(const BoxSpec& spec, const Facts& facts, std::uint32_t first_id) 
   std::uint64_t uids = 1, gids = 1;
   for (const auto& r : facts.subuids) uids += r.count;
   for (const auto& r : facts.subgids) gids += r.count;
-  return {0, 0, static_cast<std::uint32_t>(
-                    std::min<std::uint64_t>({uids, gids, sys::kIdsPerBox}))};
+  return {0, 0, static_cast<std::uint32_t>(std::min<std::uint64_t>({uids, gids, sys::kIdsPerBox}))};
 }
 
 /// Builds the list of steps; one method per part of the file system.
@@ -63,14 +62,18 @@ class Planner final {
   MountFs tmpfs(const std::string& target, std::optional<std::uint64_t> size,
                 std::optional<std::uint64_t> inodes, const std::string& mode,
                 sys::MountFlags flags = {}) const {
-    const std::uint64_t bytes =
-        size ? *size : spec_.limits.tmpfs_bytes.value_or(kDefaultTmpBytes);
+    const std::uint64_t bytes = size ? *size : spec_.limits.tmpfs_bytes.value_or(kDefaultTmpBytes);
     const std::uint64_t count =
-        inodes ? *inodes : spec_.limits.tmpfs_inodes.value_or(std::max<std::uint64_t>(bytes / 4096, 16));
+        inodes ? *inodes
+               : spec_.limits.tmpfs_inodes.value_or(std::max<std::uint64_t>(bytes / 4096, 16));
     const std::string owner = std::to_string(plan_.ids.first);
-    return {"tmpfs", target,
-            {{"size", std::to_string(bytes)}, {"nr_inodes", std::to_string(count)},
-             {"mode", mode}, {"uid", owner}, {"gid", owner}},
+    return {"tmpfs",
+            target,
+            {{"size", std::to_string(bytes)},
+             {"nr_inodes", std::to_string(count)},
+             {"mode", mode},
+             {"uid", owner},
+             {"gid", owner}},
             flags};
   }
 
@@ -95,18 +98,23 @@ class Planner final {
     const std::uint32_t tty_group = plan_.ids.first + (plan_.ids.count > 5 ? 5 : 0);
     add(tmpfs("/dev", 65536 * 16, 1024, "755", {.nodev = false, .noexec = true}));
     const bool bind = !plan_.facts.root;
-    for (const auto& [name, minor] : {std::pair{"null", 3u}, {"zero", 5u}, {"full", 7u},
-                                      {"random", 8u}, {"urandom", 9u}})
+    for (const auto& [name, minor] :
+         {std::pair{"null", 3u}, {"zero", 5u}, {"full", 7u}, {"random", 8u}, {"urandom", 9u}})
       add(DeviceNode{name, 1, minor, bind});
     add(DeviceNode{"tty", 5, 0, bind});
-    for (const auto& [text, path] :
-         {std::pair{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"},
-          {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
-          {"pts/ptmx", "/dev/ptmx"}})
+    for (const auto& [text, path] : {std::pair{"/proc/self/fd", "/dev/fd"},
+                                     {"/proc/self/fd/0", "/dev/stdin"},
+                                     {"/proc/self/fd/1", "/dev/stdout"},
+                                     {"/proc/self/fd/2", "/dev/stderr"},
+                                     {"pts/ptmx", "/dev/ptmx"}})
       add(MakeSymlink{text, path});
-    add(MountFs{"devpts", "/dev/pts",
-                {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"},
-                 {"gid", std::to_string(tty_group)}, {"max", "1024"}},
+    add(MountFs{"devpts",
+                "/dev/pts",
+                {{"newinstance", ""},
+                 {"ptmxmode", "0666"},
+                 {"mode", "0620"},
+                 {"gid", std::to_string(tty_group)},
+                 {"max", "1024"}},
                 {.nodev = false, .noexec = true}});
     add(tmpfs("/dev/shm", kShmBytes, {}, "1777", {.noexec = true}));
     add(MountFs{"mqueue", "/dev/mqueue", {}, {.noexec = true}});

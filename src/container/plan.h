@@ -75,9 +75,9 @@ struct RaiseLoopback {};
 struct ChangeRoot {
   bool read_only = false;
 };
-using Step = std::variant<JoinCgroups, PrivateMounts, MountRoot, MountBind, MountFs, DeviceNode,
-                          MakeSymlink, MaskPath, ReadOnlyPath, SetHostname, WriteSysctl,
-                          RaiseLoopback, ChangeRoot>;
+using Step =
+    std::variant<JoinCgroups, PrivateMounts, MountRoot, MountBind, MountFs, DeviceNode, MakeSymlink,
+                 MaskPath, ReadOnlyPath, SetHostname, WriteSysctl, RaiseLoopback, ChangeRoot>;
 
 struct Plan {
   Facts facts;

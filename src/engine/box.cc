@@ -27,11 +27,9 @@ Result<Channel> Box::Impl::connect() const {
   Result<Fd> socket = sys::connect_at(dir.get(), id + ".sock");
   if (socket) return Channel(std::move(*socket));
   store::BoxRow now = TRY(engine::settle(*runtime, TRY(row())));
-  return make_error(Code::kFailedPrecondition, "box_not_running",
-                    format("use box '{}': it is {}", id, now.state),
-                    now.state == "configured" || now.state == "stopped"
-                        ? format("caisson start {}", id)
-                        : "");
+  return make_error(
+      Code::kFailedPrecondition, "box_not_running", format("use box '{}': it is {}", id, now.state),
+      now.state == "configured" || now.state == "stopped" ? format("caisson start {}", id) : "");
 }
 
 Result<backend::Reply> Box::Impl::ask(const backend::Request& request) const {
@@ -46,9 +44,9 @@ BoxInfo info_of(const store::BoxRow& row) {
   BoxInfo info;
   info.id = row.id;
   info.name = row.name;
-  for (BoxState state : {BoxState::kConfigured, BoxState::kStarting, BoxState::kRunning,
-                         BoxState::kPaused, BoxState::kStopping, BoxState::kStopped,
-                         BoxState::kFailed})
+  for (BoxState state :
+       {BoxState::kConfigured, BoxState::kStarting, BoxState::kRunning, BoxState::kPaused,
+        BoxState::kStopping, BoxState::kStopped, BoxState::kFailed})
     if (row.state == to_string(state)) info.state = state;
   if (Result<BoxSpec> spec = spec::box_spec_from_state(row.spec_json)) info.spec = std::move(*spec);
   info.error_reason = row.error_reason;
@@ -92,8 +90,7 @@ Result<Exec> main_exec(std::shared_ptr<const Box::Impl> box, Channel channel, st
   parts.limit = spec.limits.output;
   parts.on_exit = [box](const ExitInfo& exit) {
     // The shim's own record has the exact time; ours is the fallback.
-    Result<std::string> left =
-        read_file(box->runtime->layout.ended() + "/" + box->id, 1u << 20);
+    Result<std::string> left = read_file(box->runtime->layout.ended() + "/" + box->id, 1u << 20);
     backend::EndedRecord record{exit, wall_ns()};
     if (left) record = backend::decode_ended(*left).value_or(record);
     [[maybe_unused]] Result<> committed = engine::commit_end(*box->runtime, box->id, record);

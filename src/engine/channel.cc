@@ -37,7 +37,8 @@ Result<> Channel::send(const backend::Request& request, const std::vector<int>& 
   if (payload.size() > wire::kMaxPayload)
     return make_error(Code::kResourceExhausted, "request_too_large",
                       format("send to box's shim: command and environment need {} bytes, at most "
-                             "{} fit", payload.size(), wire::kMaxPayload));
+                             "{} fit",
+                             payload.size(), wire::kMaxPayload));
   return send(wire::encode({wire::FrameType::kRequest, 0, payload}), fds);
 }
 

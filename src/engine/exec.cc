@@ -107,8 +107,8 @@ Result<> Exec::Impl::on_frame(wire::Frame frame) {
     set_exit(TRY(backend::decode_exit(frame.payload)));
   } else if (frame.type == wire::FrameType::kData) {
     const wire::Data data = TRY(wire::decode_data(frame));
-    queue_.push_back({frame.stream == 2 ? Stream::kStderr : Stream::kStdout,
-                      std::string(data.bytes)});
+    queue_.push_back(
+        {frame.stream == 2 ? Stream::kStderr : Stream::kStdout, std::string(data.bytes)});
   }
   return {};
 }
@@ -163,8 +163,8 @@ Result<std::optional<Output>> Exec::Impl::next_output(const Deadline& deadline) 
     }
     TRY(take_frames());
     if (!queue_.empty()) continue;
-    for (auto [pipe, stream] : {std::pair{&parts_.out, Stream::kStdout},
-                                std::pair{&parts_.err, Stream::kStderr}}) {
+    for (auto [pipe, stream] :
+         {std::pair{&parts_.out, Stream::kStdout}, std::pair{&parts_.err, Stream::kStderr}}) {
       if (std::optional<Output> output = read_pipe(*pipe, stream)) {
         TRY(count(output->data.size()));
         return output;
@@ -196,7 +196,8 @@ Result<> Exec::Impl::resize(unsigned rows, unsigned columns) const {
   winsize size{};
   size.ws_row = static_cast<unsigned short>(rows);
   size.ws_col = static_cast<unsigned short>(columns);
-  if (::ioctl(parts_.terminal.get(), TIOCSWINSZ, &size) < 0) return sys_error("resize terminal", "");
+  if (::ioctl(parts_.terminal.get(), TIOCSWINSZ, &size) < 0)
+    return sys_error("resize terminal", "");
   return {};
 }
 

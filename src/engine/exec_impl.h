@@ -16,9 +16,9 @@ class Exec::Impl final {
  public:
   struct Parts {
     engine::Channel channel;
-    Fd in;          ///< write end or a terminal; may be absent
-    Fd out, err;    ///< read ends of an exec's own pipes; absent when the shim carries output
-    Fd terminal;    ///< master, for resizing
+    Fd in;        ///< write end or a terminal; may be absent
+    Fd out, err;  ///< read ends of an exec's own pipes; absent when the shim carries output
+    Fd terminal;  ///< master, for resizing
     bool carried = false;
     OutputLimit limit;
     /// Called once with the end of a main process, to commit it to the record.

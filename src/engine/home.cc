@@ -93,10 +93,10 @@ Result<std::string> find_shim(const OpenOptions& options, const std::string&) {
   }
   for (const std::string& path : candidates)
     if (::access(path.c_str(), X_OK) == 0) return path;
-  return make_error(Code::kFailedPrecondition, "shim_missing",
-                    format("find the shim program: '{}' is not an executable file",
-                           candidates.front()),
-                    "set CAISSON_SHIM to the path of caisson-shim");
+  return make_error(
+      Code::kFailedPrecondition, "shim_missing",
+      format("find the shim program: '{}' is not an executable file", candidates.front()),
+      "set CAISSON_SHIM to the path of caisson-shim");
 }
 
 std::string boot_id() {

@@ -24,7 +24,9 @@ namespace caisson {
 class Runtime::Impl final {
  public:
   Impl(backend::Layout layout, std::string shim, OpenOptions options, store::State state)
-      : layout(std::move(layout)), shim(std::move(shim)), options(std::move(options)),
+      : layout(std::move(layout)),
+        shim(std::move(shim)),
+        options(std::move(options)),
         state(std::move(state)) {}
   /// Shortens the database's log when it has grown: whoever opens it first next time reads it all.
   ~Impl() { [[maybe_unused]] const auto tidied = state.tidy(); }

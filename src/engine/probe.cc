@@ -14,10 +14,12 @@ Capability try_container(Runtime& runtime) {
     return row;
   }
   Result<> started = box->start();
-  Result<ExitInfo> end = started ? box->wait(in(std::chrono::seconds(30)))
-                                 : Result<ExitInfo>(started.error());
+  Result<ExitInfo> end =
+      started ? box->wait(in(std::chrono::seconds(30))) : Result<ExitInfo>(started.error());
   row.available = end && end->exit_code == 0;
-  row.detail = row.available ? "a box ran" : end ? "a box did not exit with 0" : end.error().message;
+  row.detail = row.available ? "a box ran"
+               : end         ? "a box did not exit with 0"
+                             : end.error().message;
   [[maybe_unused]] Result<> removed = box->remove(true);
   return row;
 }

@@ -52,8 +52,7 @@ Result<Box> Runtime::find(std::string_view id_or_name) {
 
 Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
   std::vector<store::BoxRow> rows =
-      filter.all ? TRY(impl_->state.list())
-                 : TRY(impl_->state.live());
+      filter.all ? TRY(impl_->state.list()) : TRY(impl_->state.live());
   std::vector<BoxInfo> infos;
   for (store::BoxRow& row : rows) {
     BoxInfo info = engine::info_of(TRY(engine::settle(*impl_, std::move(row))));

@@ -1,6 +1,6 @@
 // Truth about boxes whose shim is gone.
-#include <fcntl.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -32,8 +32,8 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
   update.state = "stopped";
   update.exit_json = to_json(record.exit);
   update.finished_ns = record.finished_ns;
-  [[maybe_unused]] const bool changed = TRY(runtime.state.transition(
-      id, {"starting", "running", "paused", "stopping"}, update));
+  [[maybe_unused]] const bool changed =
+      TRY(runtime.state.transition(id, {"starting", "running", "paused", "stopping"}, update));
   ::unlink((runtime.layout.ended() + "/" + id).c_str());
   return {};
 }
@@ -114,9 +114,8 @@ Result<> recover(const Runtime::Impl& runtime) {
   const std::string boot = boot_id();
   const std::optional<std::string> known = TRY(runtime.state.meta("boot_id"));
   if (known == boot) return {};
-  for (store::BoxRow& row :
-       TRY(runtime.state.live()))
-    [[maybe_unused]] const store::BoxRow settled = TRY(settle(runtime, std::move(row)));
+  for (store::BoxRow& row : TRY(runtime.state.live())) [[maybe_unused]]
+    const store::BoxRow settled = TRY(settle(runtime, std::move(row)));
   return runtime.state.set_meta("boot_id", boot);
 }
 

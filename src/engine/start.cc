@@ -26,7 +26,7 @@ Error not_startable(const store::BoxRow& row) {
 
 /// The writable layer: root's attributes inside are those of the upper directory.
 Result<> make_upper(const std::string& data, const Rootfs& rootfs) {
-  struct stat top {};
+  struct stat top{};
   if (::stat(rootfs.lowers.front().c_str(), &top) < 0)
     return sys_error("stat", rootfs.lowers.front());
   const std::string upper = data + "/upper", work = data + "/work";
@@ -104,7 +104,8 @@ Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::
 
 Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach) {
   std::optional<store::BoxRow> row = TRY(runtime.state.find(id));
-  if (!row) return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
+  if (!row)
+    return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
   const std::string data = runtime.layout.box(id);
   if (::mkdir(data.c_str(), 0700) < 0 && errno != EEXIST)
     return sys_error("create directory", data);

@@ -20,7 +20,7 @@ constexpr const char* kFormat = "1";
 
 /// Files of the host's /etc that hold no secret and that programs need.
 constexpr const char* kCopied[] = {"ld.so.cache", "ld.so.conf", "resolv.conf", "protocols",
-                                   "services", "mime.types", "timezone"};
+                                   "services",    "mime.types", "timezone"};
 /// Directories of the same kind; their symbolic links are kept as they are.
 constexpr const char* kCopiedTrees[] = {"alternatives", "ssl/certs"};
 
@@ -28,12 +28,13 @@ struct Directory {
   const char* path;
   mode_t mode;
 };
-constexpr Directory kDirectories[] = {
-    {"dev", 0755}, {"etc", 0755}, {"etc/ssl", 0755}, {"home", 0755}, {"media", 0755},
-    {"mnt", 0755}, {"opt", 0755}, {"proc", 0555}, {"root", 0700}, {"run", 0755},
-    {"srv", 0755}, {"sys", 0555}, {"tmp", 01777}, {"usr", 0755}, {"var", 0755},
-    {"var/cache", 0755}, {"var/lib", 0755}, {"var/log", 0755}, {"var/spool", 0755},
-    {"var/tmp", 01777}, {"workspace", 0755}};
+constexpr Directory kDirectories[] = {{"dev", 0755},       {"etc", 0755},      {"etc/ssl", 0755},
+                                      {"home", 0755},      {"media", 0755},    {"mnt", 0755},
+                                      {"opt", 0755},       {"proc", 0555},     {"root", 0700},
+                                      {"run", 0755},       {"srv", 0755},      {"sys", 0555},
+                                      {"tmp", 01777},      {"usr", 0755},      {"var", 0755},
+                                      {"var/cache", 0755}, {"var/lib", 0755},  {"var/log", 0755},
+                                      {"var/spool", 0755}, {"var/tmp", 01777}, {"workspace", 0755}};
 
 struct Text {
   const char* path;
@@ -64,7 +65,7 @@ std::string signature() {
   };
   mix(kFormat);
   const auto mix_file = [&mix](const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     if (::stat(path.c_str(), &info) < 0) return;
     mix(format("{} {} {} {}\n", path, info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec));
   };
@@ -120,7 +121,7 @@ class Builder final {
     TRY(directory(to, 0755));
     while (const dirent* entry = ::readdir(dir)) {
       const std::string name = entry->d_name;
-      struct stat info {};
+      struct stat info{};
       if (::lstat((from + "/" + name).c_str(), &info) < 0) continue;
       if (S_ISLNK(info.st_mode)) {
         char text[PATH_MAX];
@@ -144,7 +145,7 @@ class Builder final {
     for (const char* name : {"bin", "sbin", "lib", "lib32", "lib64", "libx32"}) {
       const std::string path = std::string("/") + name;
       n = ::readlink(path.c_str(), text, sizeof text);
-      struct stat info {};
+      struct stat info{};
       if (n > 0)
         TRY(link(std::string(text, static_cast<std::size_t>(n)), name));
       else if (::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode))

@@ -16,7 +16,7 @@ Result<Rootfs> host_source(const std::string& home) {
   Rootfs rootfs;
   rootfs.lowers = {TRY(host_view(home))};
   for (const char* path : kViews) {
-    struct stat info {};
+    struct stat info{};
     if (::lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) rootfs.views.push_back({path});
   }
   rootfs.private_tmp = true;
@@ -26,7 +26,7 @@ Result<Rootfs> host_source(const std::string& home) {
 
 Result<Rootfs> directory_source(const std::string& path) {
   const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
-  struct stat info {};
+  struct stat info{};
   if (!real || ::stat(real.get(), &info) < 0) {
     Error error = sys_error("open image directory", path);
     error.reason = "source_missing";
@@ -54,7 +54,8 @@ Result<Rootfs> resolve_source(std::string_view source, const std::string& home) 
   if (source == "host:") return host_source(home);
   if (source.starts_with("dir:")) return directory_source(std::string(source.substr(4)));
   return make_error(Code::kInvalidArgument, "source_unknown",
-                    format("open image source '{}': unknown kind", source), "use host: or dir:PATH");
+                    format("open image source '{}': unknown kind", source),
+                    "use host: or dir:PATH");
 }
 
 }  // namespace caisson::image

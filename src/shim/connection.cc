@@ -47,8 +47,8 @@ bool Connection::flush() {
     Outgoing& front = queue_.front();
     std::vector<int> fds;
     for (const Fd& fd : front.fds) fds.push_back(fd.get());
-    const ssize_t n = sys::send_with_fds(
-        socket_.get(), std::string_view(front.bytes).substr(front.sent), fds);
+    const ssize_t n =
+        sys::send_with_fds(socket_.get(), std::string_view(front.bytes).substr(front.sent), fds);
     if (n == -EAGAIN) return true;
     if (n < 0) return false;
     front.fds.clear();  // they went with the first byte

@@ -83,9 +83,12 @@ void Shim::on_sandbox() {
 
 void Shim::on_event(const ProcessEvent& event) {
   switch (event.kind) {
-    case ProcessEvent::Kind::kStarted: return on_started(event.id);
-    case ProcessEvent::Kind::kFailed: return on_failed(event.id, *event.error);
-    case ProcessEvent::Kind::kEnded: break;
+    case ProcessEvent::Kind::kStarted:
+      return on_started(event.id);
+    case ProcessEvent::Kind::kFailed:
+      return on_failed(event.id, *event.error);
+    case ProcessEvent::Kind::kEnded:
+      break;
   }
   if (event.id != kMainProcess) return on_exec_ended(event);
   if (done_) return;
@@ -202,8 +205,8 @@ void Shim::finish() {
   facts.oom_killed = sandbox_->oom_kills() > 0;
   facts.fork_refused = sandbox_->pid_limit_hits() > 0;
   facts.disk_limited = box_.spec.limits.disk_bytes.has_value();
-  facts.disk_full = facts.disk_limited &&
-                    sandbox_->disk_bytes().value_or(0) >= *box_.spec.limits.disk_bytes;
+  facts.disk_full =
+      facts.disk_limited && sandbox_->disk_bytes().value_or(0) >= *box_.spec.limits.disk_bytes;
   backend::EndedRecord record;
   record.exit = judge(facts);
   record.exit.duration = std::chrono::nanoseconds(main_ended_ns_ - main_started_ns_);

@@ -31,8 +31,7 @@ void Log::append(Stream stream, std::string_view data) {
     const std::int64_t now = wall_ns();
     std::memcpy(header + 4, &length, sizeof length);
     std::memcpy(header + 8, &now, sizeof now);
-    const iovec parts[2] = {{header, sizeof header},
-                            {const_cast<char*>(kept.data()), kept.size()}};
+    const iovec parts[2] = {{header, sizeof header}, {const_cast<char*>(kept.data()), kept.size()}};
     const auto whole = static_cast<ssize_t>(sizeof header + kept.size());
     // A record that did not fit on the disk ends the log; readers ignore an incomplete last one.
     if (::writev(file_.get(), parts, 2) != whole) {

@@ -31,7 +31,7 @@ void Poller::change(int fd, std::uint32_t events) {
   epoll_event event{};
   event.events = events;
   event.data.fd = fd;
-  const int op = events == 0                  ? EPOLL_CTL_DEL
+  const int op = events == 0                 ? EPOLL_CTL_DEL
                  : found->second.events == 0 ? EPOLL_CTL_ADD
                                              : EPOLL_CTL_MOD;
   ::epoll_ctl(epoll_.get(), op, fd, &event);

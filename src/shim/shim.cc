@@ -21,9 +21,8 @@ Shim::Shim(Poller poller, Fd control) : poller_(std::move(poller)) {
 }
 
 int Shim::run() {
-  while (!done_ || std::ranges::any_of(connections_, [](const auto& c) {
-    return c.second->pending();
-  })) {
+  while (!done_ ||
+         std::ranges::any_of(connections_, [](const auto& c) { return c.second->pending(); })) {
     poller_.run_once();
     dropped_.clear();
     // Nobody is left who could say what to start.
@@ -164,7 +163,8 @@ void Shim::handle(Connection& connection, backend::ExecRequest request) {
       return make_error(Code::kInvalidArgument, "protocol_error",
                         "start exec: three descriptors must come with the request");
     }
-    backend::ProcessSpec image{spec.command, box_.spec.env,
+    backend::ProcessSpec image{spec.command,
+                               box_.spec.env,
                                spec.workdir.empty() ? box_.spec.workdir : spec.workdir,
                                spec.user.empty() ? box_.spec.user : spec.user,
                                spec.user.empty() ? box_.spec.groups : std::vector<std::string>{},
@@ -186,9 +186,7 @@ void Shim::handle(Connection& connection, backend::ExecRequest request) {
 
 void Shim::handle(Connection& connection, backend::AttachRequest) { attach(connection, {}); }
 
-void Shim::handle(Connection& connection, backend::WaitRequest) {
-  connection.role = Role::kWaiter;
-}
+void Shim::handle(Connection& connection, backend::WaitRequest) { connection.role = Role::kWaiter; }
 
 void Shim::handle(Connection& connection, backend::SignalRequest request) {
   const auto found = processes_.find(connection.process);

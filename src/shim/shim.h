@@ -68,7 +68,7 @@ class Shim final {
     EndingFacts facts;
     std::optional<std::chrono::nanoseconds> wall_time;
     std::optional<Poller::TimerId> timer;
-    Fd terminal;      ///< master, until it is handed to the client
+    Fd terminal;  ///< master, until it is handed to the client
     std::uint64_t oom_before = 0;
   };
 

@@ -56,8 +56,8 @@ Result<> read_value(const nlohmann::json& value, ExitInfo& out, const Context& c
 Result<> read_value(const nlohmann::json& value, StageTiming& out, const Context& context);
 
 template <class T>
-requires std::same_as<T, int> || std::same_as<T, unsigned> Result<> read_value(
-    const nlohmann::json& value, T& out, const Context& context) {
+  requires std::same_as<T, int> || std::same_as<T, unsigned>
+Result<> read_value(const nlohmann::json& value, T& out, const Context& context) {
   std::int64_t number = 0;
   TRY(read_value(value, number, context));
   if (!std::in_range<T>(number)) return unexpected_value(context, "a smaller number");
@@ -66,8 +66,8 @@ requires std::same_as<T, int> || std::same_as<T, unsigned> Result<> read_value(
 }
 
 template <class E>
-requires std::is_enum_v<E> Result<> read_value(const nlohmann::json& value, E& out,
-                                               const Context& context) {
+  requires std::is_enum_v<E>
+Result<> read_value(const nlohmann::json& value, E& out, const Context& context) {
   std::string name;
   TRY(read_value(value, name, context));
   const std::optional<E> found = find_named<E>(name);

@@ -16,8 +16,8 @@ struct HostView {
 struct Rootfs {
   std::vector<std::string> lowers;  ///< directories, topmost first
   std::vector<HostView> views;
-  bool private_tmp = false;         ///< /tmp is a tmpfs of the box's own
-  std::string workdir = "/";        ///< where commands start unless told otherwise
+  bool private_tmp = false;   ///< /tmp is a tmpfs of the box's own
+  std::string workdir = "/";  ///< where commands start unless told otherwise
   friend bool operator==(const Rootfs&, const Rootfs&) = default;
 };
 

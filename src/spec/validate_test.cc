@@ -85,15 +85,9 @@ TEST(Validate, NoNulAnywhere) {
   const std::string nul = "/a\0b"s;
   const Change changes[] = {[&](BoxSpec& s) { s.source = "dir:" + nul; },
                             [&](BoxSpec& s) { s.command = {nul}; },
-                            [&](BoxSpec& s) {
-                              s.command = {"x", nul};
-                            },
-                            [&](BoxSpec& s) {
-                              s.env = {{nul, ""}};
-                            },
-                            [&](BoxSpec& s) {
-                              s.env = {{"a", nul}};
-                            },
+                            [&](BoxSpec& s) { s.command = {"x", nul}; },
+                            [&](BoxSpec& s) { s.env = {{nul, ""}}; },
+                            [&](BoxSpec& s) { s.env = {{"a", nul}}; },
                             [&](BoxSpec& s) { s.workdir = nul; },
                             [&](BoxSpec& s) { s.name = nul; },
                             [&](BoxSpec& s) { s.user = nul; },
@@ -101,17 +95,11 @@ TEST(Validate, NoNulAnywhere) {
                             [&](BoxSpec& s) { s.hostname = nul; },
                             [&](BoxSpec& s) { s.mounts = {{.source = nul, .target = "/b"}}; },
                             [&](BoxSpec& s) { s.mounts = {{.source = "/b", .target = nul}}; },
-                            [&](BoxSpec& s) {
-                              s.labels = {{nul, ""}};
-                            },
-                            [&](BoxSpec& s) {
-                              s.labels = {{"a", nul}};
-                            },
+                            [&](BoxSpec& s) { s.labels = {{nul, ""}}; },
+                            [&](BoxSpec& s) { s.labels = {{"a", nul}}; },
                             [&](BoxSpec& s) { s.stop_signal = "TERM\0"s; },
                             [&](BoxSpec& s) { s.allow_missing = {"memory\0"s}; },
-                            [&](BoxSpec& s) {
-                              s.security = {SeccompMode::kCustom, nul};
-                            }};
+                            [&](BoxSpec& s) { s.security = {SeccompMode::kCustom, nul}; }};
   for (const Change& change : changes)
     EXPECT_NE(refusal(change), "") << "change " << &change - changes;
 }
@@ -163,11 +151,11 @@ TEST(Validate, Mounts) {
     EXPECT_EQ(refusal([&](BoxSpec& s) { s.mounts = {{.source = bad, .target = "/b"}}; }),
               "mount_invalid")
         << bad;
-  EXPECT_EQ(
-      refusal([](BoxSpec& s) {
-        s.mounts = {{.source = "/a", .target = "/b"}, {.type = MountType::kTmpfs, .target = "/b"}};
-      }),
-      "mount_invalid");
+  EXPECT_EQ(refusal([](BoxSpec& s) {
+              s.mounts = {{.source = "/a", .target = "/b"},
+                          {.type = MountType::kTmpfs, .target = "/b"}};
+            }),
+            "mount_invalid");
 }
 
 TEST(Validate, Limits) {

@@ -85,7 +85,8 @@ Result<> migrate(Database& database) {
   if (version > schema_version()) return too_new(database, version);
   if (version == schema_version()) return {};
   std::string script = "BEGIN IMMEDIATE;\n";
-  for (; version < schema_version(); ++version) script += kMigrations[static_cast<std::size_t>(version)];
+  for (; version < schema_version(); ++version)
+    script += kMigrations[static_cast<std::size_t>(version)];
   script += format("PRAGMA user_version={};\nCOMMIT;\n", version);
   return database.execute(script.c_str());
 }

@@ -21,15 +21,18 @@ constexpr int kMostWalPages = 1000;  // SQLite's own default
 /// Maps SQLite's (extended) result codes. `handle` may be null.
 Error sqlite_error(int code, sqlite3* handle, std::string_view action, const std::string& path) {
   const int sys = handle != nullptr ? sqlite3_system_errno(handle) : 0;
-  const auto message = [&](std::string_view cause) { return format("{} '{}': {}", action, path, cause); };
+  const auto message = [&](std::string_view cause) {
+    return format("{} '{}': {}", action, path, cause);
+  };
   const char* const own = sqlite3_errstr(code);
   Error error;
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: {
       const std::string folder = std::filesystem::path(path).parent_path().string();
-      error = make_error(Code::kDataLoss, "state_corrupt", message(own),
-                         format("move the damaged state away with: mv '{0}' '{0}.damaged'", folder));
+      error =
+          make_error(Code::kDataLoss, "state_corrupt", message(own),
+                     format("move the damaged state away with: mv '{0}' '{0}.damaged'", folder));
       break;
     }
     case SQLITE_FULL:

@@ -7,8 +7,8 @@
 namespace caisson::store {
 namespace {
 
-#define CAISSON_BOX_COLUMNS                                                                  \
-  "id, name, state, created_ns, started_ns, finished_ns, shim_pid, init_pid, boot_id, "      \
+#define CAISSON_BOX_COLUMNS                                                             \
+  "id, name, state, created_ns, started_ns, finished_ns, shim_pid, init_pid, boot_id, " \
   "auto_remove, error_reason, exit_json, stages_json, warnings_json, spec_json"
 
 constexpr const char* kSelect = "SELECT " CAISSON_BOX_COLUMNS " FROM boxes ";
@@ -63,10 +63,10 @@ Error clash(Database& database, const BoxRow& row, Error error) {
   if (!row.name.empty()) {
     auto other = find_row(database, "name", row.name);
     if (other && *other && (*other)->id != row.id)
-      return make_error(Code::kAlreadyExists, "name_taken",
-                        format("create box '{}': the name is taken by box '{}'", row.name,
-                               (*other)->id),
-                        format("remove it with: caisson rm {}", row.name));
+      return make_error(
+          Code::kAlreadyExists, "name_taken",
+          format("create box '{}': the name is taken by box '{}'", row.name, (*other)->id),
+          format("remove it with: caisson rm {}", row.name));
   }
   return make_error(Code::kAlreadyExists, "box_exists",
                     format("create box '{}': the id is taken", row.id));
@@ -129,7 +129,8 @@ Result<BoxRow> State::resolve(std::string_view id_or_name) {
   if (!id_or_name.empty()) {
     // The greatest code point ends the range: an index finds it, LIKE would not use one.
     const std::string end = std::string(id_or_name) + "\xf4\x8f\xbf\xbf";
-    Statement s = TRY(database_.prepare(std::string(kSelect) + "WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4"));
+    Statement s = TRY(
+        database_.prepare(std::string(kSelect) + "WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4"));
     rows = TRY(read_rows(s.bind(id_or_name).bind(std::string_view(end))));
   }
   if (rows.size() == 1) return std::move(rows.front());
@@ -148,9 +149,10 @@ Result<std::vector<BoxRow>> State::list() {
 Result<std::vector<BoxRow>> State::live() {
   std::lock_guard lock(*mutex_);
   // To the letter the condition of the index boxes_live, or SQLite would not use it.
-  Statement s = TRY(database_.prepare(
-      std::string(kSelect) + "WHERE state IN ('starting', 'running', 'paused', 'stopping') "
-                             "ORDER BY created_ns DESC, id DESC"));
+  Statement s =
+      TRY(database_.prepare(std::string(kSelect) +
+                            "WHERE state IN ('starting', 'running', 'paused', 'stopping') "
+                            "ORDER BY created_ns DESC, id DESC"));
   return read_rows(s);
 }
 

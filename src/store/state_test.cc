@@ -176,7 +176,7 @@ TEST_F(StateTest, ModesHoldUnderAnyUmask) {
     ::umask(before);
     ASSERT_TRUE(opened) << opened.error().message;
     ASSERT_TRUE(written);
-    struct stat info {};
+    struct stat info{};
     ASSERT_EQ(::stat((home_ + "/db").c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 07777u, 0700u);
     for (const char* suffix : {"", "-wal", "-shm"}) {
@@ -188,7 +188,9 @@ TEST_F(StateTest, ModesHoldUnderAnyUmask) {
 }
 
 TEST_F(StateTest, ANewerFormatIsLeftAlone) {
-  { open(); }
+  {
+    open();
+  }
   {
     auto database = Database::open(path());
     ASSERT_TRUE(database);
@@ -207,7 +209,9 @@ TEST_F(StateTest, AnInterruptedCreationIsFinished) {
 }
 
 TEST_F(StateTest, CorruptIsSaidWithAWayOut) {
-  { EXPECT_TRUE(open().insert(row("01a"))); }
+  {
+    EXPECT_TRUE(open().insert(row("01a")));
+  }
   for (const char* suffix : {"-wal", "-shm"}) fs::remove(path() + suffix);
   std::ofstream(path(), std::ios::trunc) << std::string(8192, 'x');
   auto state = State::open(home_);

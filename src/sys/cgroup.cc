@@ -88,8 +88,11 @@ Result<Cgroup::Group> Cgroup::make_group(const CgroupHierarchy& hierarchy, const
 }
 
 Result<Cgroup::Group> Cgroup::open_group(const CgroupHierarchy& hierarchy, const std::string& id) {
-  Group group{hierarchy.version, wanted(hierarchy),
-              TRY(ControlDir::open(hierarchy.base + kParent + "/" + id)), {}, {}};
+  Group group{hierarchy.version,
+              wanted(hierarchy),
+              TRY(ControlDir::open(hierarchy.base + kParent + "/" + id)),
+              {},
+              {}};
   if (group.version == 2) group.controllers = enabled_v2(hierarchy, group.dir);
   return group;
 }
@@ -152,7 +155,8 @@ Result<std::vector<int>> Cgroup::join_fds(Join v2) {
   for (Group& group : groups_) {
     if (group.version == 2 && v2 == Join::kByClone) continue;
     if (!group.join)
-      group.join = TRY(open_at(group.dir.fd(), group.version == 2 ? "cgroup.procs" : "tasks", O_WRONLY));
+      group.join =
+          TRY(open_at(group.dir.fd(), group.version == 2 ? "cgroup.procs" : "tasks", O_WRONLY));
     fds.push_back(group.join.get());
   }
   return fds;

@@ -35,8 +35,8 @@ class Cgroup final {
 
   /// How the v2 group is entered.
   enum class Join {
-    kByWrite,    ///< through a descriptor, like the v1 groups
-    kByClone,    ///< clone3(CLONE_INTO_CGROUP) with clone_fd(): no descriptor needed
+    kByWrite,  ///< through a descriptor, like the v1 groups
+    kByClone,  ///< clone3(CLONE_INTO_CGROUP) with clone_fd(): no descriptor needed
   };
   /// Descriptors for join_cgroups(), owned by this object.
   /// A write to cgroup.procs takes a host-wide lock whose first writer after a quiet moment waits

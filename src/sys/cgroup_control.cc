@@ -9,9 +9,9 @@
 namespace caisson::sys {
 namespace {
 
-constexpr std::uint64_t kPeriodUs = 100'000;        // the kernel's default
+constexpr std::uint64_t kPeriodUs = 100'000;  // the kernel's default
 constexpr std::uint64_t kLongestPeriodUs = 1'000'000;
-constexpr std::uint64_t kSmallestQuotaUs = 1'000;   // the kernel refuses less
+constexpr std::uint64_t kSmallestQuotaUs = 1'000;  // the kernel refuses less
 constexpr double kFewestCpus = 0.001, kMostCpus = 1e6;
 
 Error bad_limit(std::string_view what, std::string_view value, std::string_view why) {

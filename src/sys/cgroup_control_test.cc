@@ -53,19 +53,22 @@ TEST(CgroupControl, Quota) {
 
 TEST(CgroupControl, V1MemoryOrderKeepsMemswAboveTheLimit) {
   const CgroupLimits limits{.memory_bytes = 1000, .pids = {}, .cpu_weight = {}, .cpus = {}};
-  EXPECT_EQ(text(v1_limit_writes(limits, 9'223'372'036'854'771'712u)),
-            (std::vector<std::string>{"memory.limit_in_bytes=1000", "memory.memsw.limit_in_bytes=1000"}));
-  EXPECT_EQ(text(v1_limit_writes(limits, 500)),
-            (std::vector<std::string>{"memory.memsw.limit_in_bytes=1000", "memory.limit_in_bytes=1000"}));
+  EXPECT_EQ(
+      text(v1_limit_writes(limits, 9'223'372'036'854'771'712u)),
+      (std::vector<std::string>{"memory.limit_in_bytes=1000", "memory.memsw.limit_in_bytes=1000"}));
+  EXPECT_EQ(
+      text(v1_limit_writes(limits, 500)),
+      (std::vector<std::string>{"memory.memsw.limit_in_bytes=1000", "memory.limit_in_bytes=1000"}));
   EXPECT_EQ(text(v1_limit_writes(limits, std::nullopt)),
             (std::vector<std::string>{"memory.limit_in_bytes=1000"}));
 }
 
 TEST(CgroupControl, V1AndV2Writes) {
   const CgroupLimits limits{.memory_bytes = 4096, .pids = 64, .cpu_weight = 100, .cpus = 0.5};
-  EXPECT_EQ(text(v1_limit_writes(limits, std::nullopt)),
-            (std::vector<std::string>{"memory.limit_in_bytes=4096", "pids.max=64", "cpu.shares=1024",
-                                      "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"}));
+  EXPECT_EQ(
+      text(v1_limit_writes(limits, std::nullopt)),
+      (std::vector<std::string>{"memory.limit_in_bytes=4096", "pids.max=64", "cpu.shares=1024",
+                                "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"}));
   EXPECT_EQ(text(v2_limit_writes(limits, true)),
             (std::vector<std::string>{"memory.max=4096", "memory.swap.max=0", "pids.max=64",
                                       "cpu.weight=100", "cpu.max=50000 100000"}));
@@ -87,14 +90,15 @@ TEST(CgroupControl, Validation) {
 }
 
 TEST(CgroupControl, V1Usage) {
-  const Usage usage = v1_usage(files({{"memory.max_usage_in_bytes", "52428800\n"},
-                                      {"memory.usage_in_bytes", "4096\n"},
-                                      {"memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"},
-                                      {"cpuacct.usage_user", "1500000\n"},
-                                      {"cpuacct.usage_sys", "250000\n"},
-                                      {"pids.peak", "9\n"},
-                                      {"pids.current", "2\n"}}),
-                               kEverything);
+  const Usage usage =
+      v1_usage(files({{"memory.max_usage_in_bytes", "52428800\n"},
+                      {"memory.usage_in_bytes", "4096\n"},
+                      {"memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"},
+                      {"cpuacct.usage_user", "1500000\n"},
+                      {"cpuacct.usage_sys", "250000\n"},
+                      {"pids.peak", "9\n"},
+                      {"pids.current", "2\n"}}),
+               kEverything);
   EXPECT_EQ(usage.peak_memory_bytes, 52428800u);
   EXPECT_EQ(usage.memory_bytes, 4096u);
   EXPECT_EQ(usage.oom_kills, 1u);
@@ -112,8 +116,9 @@ TEST(CgroupControl, V2Usage) {
              {"memory.events", "low 0\nhigh 0\nmax 31\noom 1\noom_kill 1\noom_group_kill 0\n"},
              {"cpu.stat", "usage_usec 1750\nuser_usec 1500\nsystem_usec 250\nnice_usec 0\n"},
              {"pids.current", "2\n"},
-             {"io.stat", "254:0 rbytes=4096 wbytes=512 rios=1 wios=1 dbytes=0 dios=0\n"
-                         "8:16 rbytes=100 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n"}}),
+             {"io.stat",
+              "254:0 rbytes=4096 wbytes=512 rios=1 wios=1 dbytes=0 dios=0\n"
+              "8:16 rbytes=100 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n"}}),
       kEverything);
   EXPECT_EQ(usage.peak_memory_bytes, 52428800u);
   EXPECT_EQ(usage.oom_kills, 1u);

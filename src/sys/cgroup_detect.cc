@@ -43,8 +43,8 @@ void find_v2_base(CgroupHierarchy& h) {
       return;
     }
   }
-  h.unusable = format("no cgroup from '{}' down to '{}{}' is delegated to this user", h.mount,
-                      h.mount, own);
+  h.unusable =
+      format("no cgroup from '{}' down to '{}{}' is delegated to this user", h.mount, h.mount, own);
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ void add_pids(int group, std::vector<int>& pids) {
   while (at < end) {
     int pid = 0;
     const auto [next, error] = std::from_chars(at, end, pid);
-    if (error == std::errc() && pid > 0) pids.push_back(pid);  // 0: in a pid namespace we cannot see
+    if (error == std::errc() && pid > 0)
+      pids.push_back(pid);  // 0: in a pid namespace we cannot see
     at = std::find(next, end, '\n') + 1;
   }
 }
@@ -62,9 +63,7 @@ Result<ControlDir> ControlDir::open(std::string path) {
   return ControlDir(std::move(dir), std::move(path));
 }
 
-bool ControlDir::has(const char* file) const {
-  return ::faccessat(dir_.get(), file, F_OK, 0) == 0;
-}
+bool ControlDir::has(const char* file) const { return ::faccessat(dir_.get(), file, F_OK, 0) == 0; }
 
 Result<std::string> ControlDir::read(const char* file) const {
   Fd fd(::openat(dir_.get(), file, O_RDONLY | O_CLOEXEC));
@@ -101,7 +100,8 @@ void ControlDir::collect_pids(std::vector<int>& pids) const {
     Fd group = open_group(dir_.get(), name.c_str());
     if (!group) continue;  // removed since
     add_pids(group.get(), pids);
-    for (const std::string& child : child_groups(group.get())) pending.push_back(name + "/" + child);
+    for (const std::string& child : child_groups(group.get()))
+      pending.push_back(name + "/" + child);
   }
 }
 

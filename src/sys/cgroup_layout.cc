@@ -88,7 +88,8 @@ std::optional<std::string> own_group(std::string_view proc_self_cgroup, std::str
 /// `group` as a path below a mount that shows the subtree `root`. Both are relative to our cgroup
 /// namespace; "/.." in them means outside of it, where names are unknown.
 std::optional<std::string> below(const std::string& root, const std::string& group) {
-  if (group.starts_with("/..")) return group == root ? std::optional<std::string>("") : std::nullopt;
+  if (group.starts_with("/.."))
+    return group == root ? std::optional<std::string>("") : std::nullopt;
   if (root == "/") return group == "/" ? "" : group;
   if (!group.starts_with(root)) return std::nullopt;
   std::string rest = group.substr(root.size());
@@ -115,12 +116,18 @@ void add_hierarchy(std::vector<std::pair<CgroupMount, CgroupHierarchy>>& list, C
 
 std::string_view to_string(Controller controller) {
   switch (controller) {
-    case Controller::kMemory: return "memory";
-    case Controller::kPids: return "pids";
-    case Controller::kCpu: return "cpu";
-    case Controller::kCpuacct: return "cpuacct";
-    case Controller::kFreezer: return "freezer";
-    case Controller::kIo: return "io";
+    case Controller::kMemory:
+      return "memory";
+    case Controller::kPids:
+      return "pids";
+    case Controller::kCpu:
+      return "cpu";
+    case Controller::kCpuacct:
+      return "cpuacct";
+    case Controller::kFreezer:
+      return "freezer";
+    case Controller::kIo:
+      return "io";
   }
   return "unknown";
 }
@@ -147,8 +154,8 @@ ControllerSet parse_v2_controllers(std::string_view names) {
   ControllerSet set;
   for_each_token(names, '\n', [&](std::string_view line) {
     for_each_token(line, ' ', [&](std::string_view name) {
-      for (Controller c : {Controller::kMemory, Controller::kPids, Controller::kCpu,
-                           Controller::kIo})
+      for (Controller c :
+           {Controller::kMemory, Controller::kPids, Controller::kCpu, Controller::kIo})
         if (to_string(c) == name) set.add(c);
     });
   });
@@ -170,8 +177,12 @@ CgroupLayout parse_cgroup_layout(std::string_view mountinfo, std::string_view pr
   for_each_token(mountinfo, '\n', [&](std::string_view line) {
     auto mount = parse_mount(line);
     if (!mount) return;
-    CgroupHierarchy hierarchy{.version = mount->version, .mount = mount->point, .own = {},
-                              .read_only = mount->read_only, .controllers = {}, .base = {},
+    CgroupHierarchy hierarchy{.version = mount->version,
+                              .mount = mount->point,
+                              .own = {},
+                              .read_only = mount->read_only,
+                              .controllers = {},
+                              .base = {},
                               .unusable = {}};
     std::string key;
     if (mount->version == 2) {

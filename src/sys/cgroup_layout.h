@@ -40,10 +40,10 @@ class ControllerSet final {
 /// every group; a hybrid host's v1 controllers of the same purpose come first.
 struct CgroupHierarchy {
   int version = 2;
-  std::string mount;                ///< the mount point
-  std::optional<std::string> own;   ///< our group below `mount` ("" = the mount itself); absent
-                                    ///< when it lies outside of what is mounted
-  bool read_only = false;           ///< the mount itself
+  std::string mount;               ///< the mount point
+  std::optional<std::string> own;  ///< our group below `mount` ("" = the mount itself); absent
+                                   ///< when it lies outside of what is mounted
+  bool read_only = false;          ///< the mount itself
   ControllerSet controllers;
   std::string base;      ///< detect_cgroups(): the group in which we may make groups, or empty
   std::string unusable;  ///< detect_cgroups(): why `base` is empty

@@ -15,13 +15,17 @@ constexpr std::string_view kSystemdV2 =
 
 constexpr std::string_view kSystemdHybrid =
     "31 22 0:26 / /sys/fs/cgroup ro,nosuid,nodev,noexec shared:9 - tmpfs tmpfs ro,mode=755\n"
-    "32 31 0:27 / /sys/fs/cgroup/unified rw,nosuid,nodev,noexec,relatime shared:10 - cgroup2 cgroup2 rw\n"
+    "32 31 0:27 / /sys/fs/cgroup/unified rw,nosuid,nodev,noexec,relatime shared:10 - cgroup2 "
+    "cgroup2 rw\n"
     "33 31 0:28 / /sys/fs/cgroup/systemd rw,nosuid,nodev,noexec,relatime shared:11 - cgroup cgroup "
     "rw,xattr,name=systemd\n"
-    "36 31 0:32 / /sys/fs/cgroup/memory rw,nosuid,nodev,noexec,relatime shared:15 - cgroup cgroup rw,memory\n"
-    "37 31 0:33 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid,nodev,noexec,relatime shared:16 - cgroup cgroup "
+    "36 31 0:32 / /sys/fs/cgroup/memory rw,nosuid,nodev,noexec,relatime shared:15 - cgroup cgroup "
+    "rw,memory\n"
+    "37 31 0:33 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid,nodev,noexec,relatime shared:16 - cgroup "
+    "cgroup "
     "rw,cpu,cpuacct\n"
-    "38 31 0:34 / /sys/fs/cgroup/pids rw,nosuid,nodev,noexec,relatime shared:17 - cgroup cgroup rw,pids\n";
+    "38 31 0:34 / /sys/fs/cgroup/pids rw,nosuid,nodev,noexec,relatime shared:17 - cgroup cgroup "
+    "rw,pids\n";
 
 constexpr std::string_view kHybridSelf =
     "4:cpu,cpuacct:/user.slice\n3:pids:/user.slice/user-1000.slice\n"
@@ -69,7 +73,8 @@ TEST(CgroupLayout, HybridPutsV1First) {
 
 TEST(CgroupLayout, SplitV1LeavesAnEmptyV2Out) {
   const CgroupLayout layout = parse_cgroup_layout(
-      kSplitV1, "8:pids:/\n6:freezer:/\n4:memory:/jobs/a\n2:cpuacct:/\n1:cpu:/\n0::/\n", "hugetlb\n");
+      kSplitV1, "8:pids:/\n6:freezer:/\n4:memory:/jobs/a\n2:cpuacct:/\n1:cpu:/\n0::/\n",
+      "hugetlb\n");
   EXPECT_EQ(layout.hierarchies.size(), 6u);
   for (Controller c : kAllControllers) {
     ASSERT_NE(layout.find(c), nullptr) << to_string(c);
@@ -93,7 +98,9 @@ TEST(CgroupLayout, ContainerSeesASubtreeReadOnly) {
 TEST(CgroupLayout, OwnGroupOutsideOfTheMountIsUnknown) {
   const auto own = [](std::string_view root, std::string_view self) {
     const std::string mount = "50 40 0:33 " + std::string(root) + " /cg rw - cgroup2 cgroup2 rw\n";
-    return parse_cgroup_layout(mount, "0::" + std::string(self) + "\n", "memory").hierarchies.at(0).own;
+    return parse_cgroup_layout(mount, "0::" + std::string(self) + "\n", "memory")
+        .hierarchies.at(0)
+        .own;
   };
   EXPECT_EQ(own("/", "/"), "");
   EXPECT_EQ(own("/a", "/a"), "");
@@ -115,8 +122,11 @@ TEST(CgroupLayout, EscapesAndRepeatedMounts) {
 
 TEST(CgroupLayout, RubbishIsIgnored) {
   EXPECT_TRUE(parse_cgroup_layout("", "").hierarchies.empty());
-  EXPECT_TRUE(parse_cgroup_layout("1 2 3\n - cgroup\n- cgroup2 x y\n\n", "::::\nx").hierarchies.size() <= 1);
-  EXPECT_EQ(parse_cgroup_layout("", "").why_not(kMemory), "this host has no memory cgroup controller");
+  EXPECT_TRUE(
+      parse_cgroup_layout("1 2 3\n - cgroup\n- cgroup2 x y\n\n", "::::\nx").hierarchies.size() <=
+      1);
+  EXPECT_EQ(parse_cgroup_layout("", "").why_not(kMemory),
+            "this host has no memory cgroup controller");
 }
 
 TEST(CgroupLayout, DetectNamesABaseOrTheReason) {

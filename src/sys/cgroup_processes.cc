@@ -91,8 +91,9 @@ Result<> Cgroup::kill_all() {
       for (int pid : pids()) ::kill(pid, SIGKILL);
     }
     if (!backoff.wait() && !pids().empty())
-      return make_error(Code::kDeadlineExceeded, "kill_timeout",
-                        format("kill box '{}': {} processes are left after 2 s", id_, pids().size()));
+      return make_error(
+          Code::kDeadlineExceeded, "kill_timeout",
+          format("kill box '{}': {} processes are left after 2 s", id_, pids().size()));
   }
   return {};
 }
@@ -111,8 +112,9 @@ Result<> Cgroup::remove() {
       static_cast<void>(group.dir.remove_children());
       if (backoff.wait()) continue;
       if (result)
-        result = make_error(Code::kFailedPrecondition, "cgroup_busy",
-                            format("remove cgroup '{}': {} processes live in it", path, pids().size()));
+        result =
+            make_error(Code::kFailedPrecondition, "cgroup_busy",
+                       format("remove cgroup '{}': {} processes live in it", path, pids().size()));
       break;
     }
   }

@@ -95,8 +95,13 @@ TEST_F(CgroupTest, CreateOpenRemoveLeavesNothing) {
 
 TEST_F(CgroupTest, FailureUndoesEverything) {
   CgroupLayout broken = layout_;
-  broken.hierarchies.push_back({.version = 1, .mount = "/proc", .own = {}, .read_only = false,
-                                .controllers = {Controller::kCpu}, .base = "/proc/sys", .unusable = {}});
+  broken.hierarchies.push_back({.version = 1,
+                                .mount = "/proc",
+                                .own = {},
+                                .read_only = false,
+                                .controllers = {Controller::kCpu},
+                                .base = "/proc/sys",
+                                .unusable = {}});
   auto group = Cgroup::create(broken, id_, {});
   ASSERT_FALSE(group);
   EXPECT_EQ(Cgroup::open(layout_, id_).error().reason, "cgroup_not_found");
@@ -107,7 +112,8 @@ TEST_F(CgroupTest, MissingControllerIsAnErrorOnlyWhenAsked) {
   std::erase_if(layout_.hierarchies,
                 [](const CgroupHierarchy& h) { return h.controllers.has(Controller::kMemory); });
   if (layout_.hierarchies.empty()) GTEST_SKIP() << "missing: a second hierarchy (pure v2 host)";
-  auto limited = Cgroup::create(layout_, id_, {.memory_bytes = 1u << 20, .pids = {}, .cpu_weight = {}, .cpus = {}});
+  auto limited = Cgroup::create(
+      layout_, id_, {.memory_bytes = 1u << 20, .pids = {}, .cpu_weight = {}, .cpus = {}});
   ASSERT_FALSE(limited);
   EXPECT_EQ(limited.error().reason, "limit_unenforceable");
   Cgroup group = make();
@@ -120,7 +126,8 @@ TEST_F(CgroupTest, MemoryLimitKillsAndIsCounted) {
   Cgroup group = make({.memory_bytes = 32u << 20, .pids = {}, .cpu_weight = {}, .cpus = {}});
   const int status = wait_status(spawn(group, [] {
     constexpr std::size_t kSize = 128u << 20;
-    void* block = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* block =
+        ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     auto* bytes = static_cast<volatile char*>(block);
     for (std::size_t i = 0; i < kSize; i += 4096) bytes[i] = 1;
     return 0;
@@ -151,7 +158,8 @@ TEST_F(CgroupTest, PidsLimitIsCounted) {
 
 TEST_F(CgroupTest, CpuTimeIsMeasuredAndFreezingStopsIt) {
   Cgroup group = make();
-  if (!group.has(Controller::kCpuacct)) GTEST_SKIP() << "missing: " << layout_.why_not(Controller::kCpuacct);
+  if (!group.has(Controller::kCpuacct))
+    GTEST_SKIP() << "missing: " << layout_.why_not(Controller::kCpuacct);
   children_.push_back(spawn(group, [] {
     for (;;) __asm__ volatile("");  // busy, and not optimised away
     return 0;
@@ -223,8 +231,9 @@ TEST_F(CgroupTest, UpdateRaisesAndLowers) {
   };
   change(64u << 20);
   change(16u << 20);
-  EXPECT_EQ(group.update({.memory_bytes = {}, .pids = 0, .cpu_weight = {}, .cpus = {}}).error().reason,
-            "invalid_limit");
+  EXPECT_EQ(
+      group.update({.memory_bytes = {}, .pids = 0, .cpu_weight = {}, .cpus = {}}).error().reason,
+      "invalid_limit");
   if (!group.has(Controller::kCpu)) return;
   auto cpu = group.update({.memory_bytes = {}, .pids = {}, .cpu_weight = 50, .cpus = 0.5});
   EXPECT_TRUE(cpu) << cpu.error().message;
@@ -248,9 +257,13 @@ TEST_F(CgroupTest, V2CoreAlone) {
   const auto mount = find_cgroup2_mount(*mountinfo);
   if (!mount || ::access((*mount + "/cgroup.procs").c_str(), W_OK) != 0)
     GTEST_SKIP() << "missing: a writable cgroup2 mount";
-  layout_.hierarchies = {{.version = 2, .mount = *mount, .own = {}, .read_only = false,
+  layout_.hierarchies = {{.version = 2,
+                          .mount = *mount,
+                          .own = {},
+                          .read_only = false,
                           .controllers = {Controller::kCpuacct, Controller::kFreezer},
-                          .base = *mount, .unusable = {}}};
+                          .base = *mount,
+                          .unusable = {}}};
   Cgroup group = make();
   EXPECT_GE(group.clone_fd(), 0);
   EXPECT_TRUE(group.join_fds(Cgroup::Join::kByClone)->empty());

@@ -37,7 +37,8 @@ std::vector<ControlWrite> v1_limit_writes(const CgroupLimits& limits,
   if (limits.memory_bytes) add_memory(writes, *limits.memory_bytes, memsw_now);
   if (limits.pids) writes.push_back({Controller::kPids, "pids.max", format("{}", *limits.pids)});
   if (limits.cpu_weight)
-    writes.push_back({Controller::kCpu, "cpu.shares", format("{}", v1_cpu_shares(*limits.cpu_weight))});
+    writes.push_back(
+        {Controller::kCpu, "cpu.shares", format("{}", v1_cpu_shares(*limits.cpu_weight))});
   if (limits.cpus) {
     const CpuQuota q = cpu_quota(*limits.cpus);
     writes.push_back({Controller::kCpu, "cpu.cfs_period_us", format("{}", q.period)});

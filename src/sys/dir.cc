@@ -11,7 +11,7 @@ Result<Dir> Dir::open(const std::string& path) {
 }
 
 Result<Fd> Dir::resolve(std::string_view path, int flags, unsigned mode, unsigned long how) const {
-  struct open_how request {};
+  struct open_how request{};
   request.flags = static_cast<unsigned>(flags | O_CLOEXEC);
   request.mode = mode;
   request.resolve = RESOLVE_NO_MAGICLINKS | how;
@@ -69,7 +69,7 @@ Result<Fd> Dir::make_file(std::string_view path) const {
 
 Result<std::string> Dir::read(std::string_view path, std::size_t max) const {
   Fd fd = TRY(open_at(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) < 0) return sys_error("stat in box", path);
   if (!S_ISREG(info.st_mode)) return errno_error(EINVAL, "read in box", path);
   return read_all(fd.get(), max, path);

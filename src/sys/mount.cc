@@ -65,8 +65,8 @@ Result<Fd> make_mount(const std::string& type, const FsOptions& options, MountFl
   }
   if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) < 0)
     return mount_error(errno, context.get(), "create file system", type);
-  Fd mount(static_cast<int>(
-      ::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes(flags))));
+  Fd mount(
+      static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes(flags))));
   if (!mount) return mount_error(errno, context.get(), "mount file system", type);
   return mount;
 }

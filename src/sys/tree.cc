@@ -6,14 +6,14 @@
 
 #include <cstring>
 
-#include "base/scope_exit.h"
 #include "base/fd.h"
+#include "base/scope_exit.h"
 
 namespace caisson::sys {
 namespace {
 
 Result<> remove_below(Fd directory, const std::string& name, dev_t device) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(directory.get(), &info) < 0) return sys_error("stat", name);
   if (device != 0 && info.st_dev != device) return errno_error(EXDEV, "remove", name);
   DIR* dir = ::fdopendir(directory.get());
@@ -39,10 +39,10 @@ Result<> remove_tree(int parent, const std::string& name) {
   if (!directory && errno == EACCES && ::fchmodat(parent, name.c_str(), 0700, 0) == 0)
     directory = Fd(::openat(parent, name.c_str(), kFlags));
   if (!directory) return sys_error("open directory", name);
-  struct stat above {};
+  struct stat above{};
   if (::fstat(parent, &above) < 0) return sys_error("stat", name);
   // Our own files may lie in directories we made unwritable.
-  struct stat own {};
+  struct stat own{};
   if (::fstat(directory.get(), &own) == 0 && (own.st_mode & 0700) != 0700)
     ::fchmod(directory.get(), 0700);
   TRY(remove_below(std::move(directory), name, above.st_dev));

@@ -53,13 +53,15 @@ Error userns_error(int err) {
   if (off("/proc/sys/kernel/unprivileged_userns_clone", '0'))
     error.hint = "set sysctl kernel.unprivileged_userns_clone=1";
   else if (off("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
-    error.hint = "set sysctl kernel.apparmor_restrict_unprivileged_userns=0 or give caisson-shim "
-                 "an AppArmor profile with the rule 'userns,'";
+    error.hint =
+        "set sysctl kernel.apparmor_restrict_unprivileged_userns=0 or give caisson-shim "
+        "an AppArmor profile with the rule 'userns,'";
   else if (off("/proc/sys/user/max_user_namespaces", '0') || err == ENOSPC)
     error.hint = "raise sysctl user.max_user_namespaces";
   else if (err == EPERM)
-    error.hint = "a seccomp filter or security module of the surrounding container forbids "
-                 "unshare(CLONE_NEWUSER)";
+    error.hint =
+        "a seccomp filter or security module of the surrounding container forbids "
+        "unshare(CLONE_NEWUSER)";
   return error;
 }
 
@@ -195,7 +197,7 @@ Result<ClaimedRange> claim_id_range(const std::string& lock_file, std::uint32_t 
   ClaimedRange claim{TRY(open_fd(lock_file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)), 0};
   for (std::uint32_t i = 0; i < kRanges; ++i) {
     const std::uint32_t slot = (preferred + i) % kRanges;
-    struct flock lock {};
+    struct flock lock{};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
     lock.l_start = slot;

@@ -69,7 +69,8 @@ Result<std::optional<Frame>> FrameReader::next() {
   const auto length = get<std::uint32_t>(rest);
   const auto type = static_cast<std::uint8_t>(rest[4]);
   if (length > kMaxPayload)
-    return protocol_error(format("decode frame: length {} above the limit {}", length, kMaxPayload));
+    return protocol_error(
+        format("decode frame: length {} above the limit {}", length, kMaxPayload));
   if (type < 1 || type > 5) return protocol_error(format("decode frame: unknown type {}", type));
   if (rest.size() < kHeaderSize + length) {
     // Keep what is incomplete at the front, so that the buffer stays bounded by one frame.

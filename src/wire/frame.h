@@ -10,7 +10,13 @@
 
 namespace caisson::wire {
 
-enum class FrameType : std::uint8_t { kRequest = 1, kReply = 2, kEvent = 3, kData = 4, kCredit = 5 };
+enum class FrameType : std::uint8_t {
+  kRequest = 1,
+  kReply = 2,
+  kEvent = 3,
+  kData = 4,
+  kCredit = 5
+};
 
 constexpr std::size_t kHeaderSize = 9;
 constexpr std::size_t kMaxPayload = 1u << 20;
