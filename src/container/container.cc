@@ -166,7 +166,9 @@ Result<> Container::clone_init() {
   init.control = pair.theirs.get();
   init.seccomp = seccomp_;
   init.fail_at = options_.fail_at;
-  if (cgroup_) init.cgroups = TRY(cgroup_->join_fds());
+  // Moving into a v2 group by write can wait for a grace period of the kernel; being born into it
+  // does not (clone(2), CLONE_INTO_CGROUP, since 5.7).
+  if (cgroup_) init.cgroups = TRY(cgroup_->join_fds(sys::Cgroup::Join::kByClone));
 
   int pidfd = -1;
   clone_args args{};
@@ -174,6 +176,10 @@ Result<> Container::clone_init() {
   if (plan_.network_namespace) args.flags |= CLONE_NEWNET;
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
+  if (const int group = cgroup_ ? cgroup_->clone_fd() : -1; group >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(group);
+  }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return sys_error("create namespaces", "");
   if (pid == 0) run_init(init);
