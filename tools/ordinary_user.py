@@ -1,5 +1,6 @@
 """An ordinary user that exists for one test run."""
 
+import fcntl
 import os
 import pwd
 import signal
@@ -8,20 +9,25 @@ import time
 from pathlib import Path
 
 RANGE = 65536
+LOCK = "/run/lock/caisson-test-user"
 
 
 class OrdinaryUser:
     """Context manager: creates the user if absent, and then removes it again.
 
-    The programs run under it get an environment of their own and no controlling privilege.
+    The programs run under it get an environment of their own and no privilege. Test runs of one
+    machine take turns: ending one ends all processes of the user it made.
     """
 
     def __init__(self, name, subordinate_ids):
         self.name = name
         self.subordinate_ids = subordinate_ids
         self.created = False
+        self.lock = None
 
     def __enter__(self):
+        self.lock = open(LOCK, "w", encoding="ascii")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
             pwd.getpwnam(self.name)
         except KeyError:
@@ -41,6 +47,7 @@ class OrdinaryUser:
         if self.created:
             self._end_processes()
             run("userdel", "--remove", "--force", self.name)
+        self.lock.close()
 
     def prefix(self, **env):
         """The command words that start a program as this user with `env` alone."""
