@@ -145,8 +145,11 @@ Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
 Result<> Container::make_namespaces() {
   if (!plan_.facts.root)
     TRY(sys::enter_outer_namespace(plan_.facts.subuids, plan_.facts.subgids));
-  const sys::IdRange range{plan_.ids.first_inside, plan_.ids.first, plan_.ids.count};
-  userns_ = TRY(sys::make_user_namespace({{range}, {range}}, plan_.ids.first, plan_.ids.first));
+  const Ids& ids = plan_.ids;
+  sys::IdMap map{{{ids.first_inside, ids.first, ids.count}}, {{ids.first_inside, ids.first, ids.count}}};
+  if (!plan_.facts.root && ids.count > 1)
+    map = {sys::same_ids(plan_.facts.subuids, ids.count), sys::same_ids(plan_.facts.subgids, ids.count)};
+  userns_ = TRY(sys::make_user_namespace(map, ids.first, ids.first));
   return {};
 }
 
