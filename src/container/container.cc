@@ -153,8 +153,13 @@ Result<> Container::begin_user_namespace() {
 }
 
 Result<> Container::finish_user_namespace() {
-  const sys::IdRange range{plan_.ids.first_inside, plan_.ids.first, plan_.ids.count};
-  userns_ = TRY(new_userns_->finish({{range}, {range}}));
+  const Ids& ids = plan_.ids;
+  const sys::IdRange range{ids.first_inside, ids.first, ids.count};
+  sys::IdMap map{{range}, {range}};
+  if (!plan_.facts.root && ids.count > 1)
+    map = {sys::same_ids(plan_.facts.subuids, ids.count),
+           sys::same_ids(plan_.facts.subgids, ids.count)};
+  userns_ = TRY(new_userns_->finish(map));
   return {};
 }
 

@@ -190,6 +190,15 @@ Result<> enter_outer_namespace(const std::vector<IdRange>& subuids,
   return {};
 }
 
+std::vector<IdRange> same_ids(const std::vector<IdRange>& subordinates, std::uint32_t count) {
+  std::vector<IdRange> lines;
+  for (const IdRange& r : with_subordinates(0, subordinates)) {
+    if (r.inside >= count) break;
+    lines.push_back({r.inside, r.inside, std::min(r.count, count - r.inside)});
+  }
+  return lines;
+}
+
 Result<ClaimedRange> claim_id_range(const std::string& lock_file, std::uint32_t preferred) {
   // One byte of the file stands for one range; open-file-description locks (fcntl(2)) go with
   // the last descriptor, so a crash frees the range and nothing has to be recovered.

@@ -55,6 +55,10 @@ std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view use
 Result<> enter_outer_namespace(const std::vector<IdRange>& subuids,
                                const std::vector<IdRange>& subgids);
 
+/// The lines that show the first `count` ids of that namespace unchanged in a further one. They are
+/// split as its own are: the kernel maps no line across two lines of the parent.
+std::vector<IdRange> same_ids(const std::vector<IdRange>& subordinates, std::uint32_t count);
+
 /// Claims one of the machine's id ranges for as long as the descriptor stays open.
 struct ClaimedRange {
   Fd lock;
