@@ -81,6 +81,15 @@ Result<ExitInfo> recorded_end(const Box::Impl& box) {
   return spec::exit_info_from_json(row->exit_json);
 }
 
+/// Commits an end that the shim has told. It wrote its own record, with the exact time, before.
+void commit_told(const Box::Impl& box, const ExitInfo& exit) {
+  Result<std::string> left = read_file(box.runtime->layout.ended() + "/" + box.id, 1u << 20);
+  backend::EndedRecord record{exit, wall_ns()};
+  if (left) record = backend::decode_ended(*left).value_or(record);
+  // Whoever opens the home next repeats what fails here.
+  [[maybe_unused]] Result<> committed = engine::commit_end(*box.runtime, box.id, record);
+}
+
 /// The main process as an Exec: output carried by the shim, its end committed to the record.
 Result<Exec> main_exec(std::shared_ptr<const Box::Impl> box, Channel channel, std::vector<Fd> fds,
                        const BoxSpec& spec) {
@@ -88,13 +97,7 @@ Result<Exec> main_exec(std::shared_ptr<const Box::Impl> box, Channel channel, st
   if (!fds.empty()) parts.in = std::move(fds[0]);
   if (spec.tty && parts.in) parts.terminal = TRY(duplicate(parts.in.get()));
   parts.limit = spec.limits.output;
-  parts.on_exit = [box](const ExitInfo& exit) {
-    // The shim's own record has the exact time; ours is the fallback.
-    Result<std::string> left = read_file(box->runtime->layout.ended() + "/" + box->id, 1u << 20);
-    backend::EndedRecord record{exit, wall_ns()};
-    if (left) record = backend::decode_ended(*left).value_or(record);
-    [[maybe_unused]] Result<> committed = engine::commit_end(*box->runtime, box->id, record);
-  };
+  parts.on_exit = [box](const ExitInfo& exit) { commit_told(*box, exit); };
   parts.on_lost = [box] { return recorded_end(*box); };
   return Exec(TRY(Exec::Impl::create(std::move(parts))));
 }
@@ -181,9 +184,9 @@ Result<ExitInfo> Box::wait(Deadline deadline) {
   if (channel && channel->send(backend::WaitRequest{})) {
     Result<wire::Frame> frame = channel->receive(deadline);
     if (frame && frame->type == wire::FrameType::kEvent) {
-      // The shim leaves right after telling; its record is committed by whoever comes first.
-      TRY(recorded_end(*impl_));
-      return backend::decode_exit(frame->payload);
+      ExitInfo exit = TRY(backend::decode_exit(frame->payload));
+      commit_told(*impl_, exit);
+      return exit;
     }
     if (!frame && frame.error().code == Code::kDeadlineExceeded) return frame.error();
   } else if (!channel && channel.error().reason != "box_not_running") {
