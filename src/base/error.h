@@ -37,14 +37,16 @@ std::string errno_text(int err);
 #define CAISSON_CONCAT_(a, b) a##b
 #define CAISSON_CONCAT(a, b) CAISSON_CONCAT_(a, b)
 
-/// The value of a Result, or return its error from the enclosing function.
-#define TRY(expr)                                           \
-  __extension__({                                           \
-    auto caisson_try_result = (expr);                       \
-    if (!caisson_try_result) [[unlikely]]                   \
-      return std::move(caisson_try_result).error();         \
-    ::caisson::detail::take(std::move(caisson_try_result)); \
+#define CAISSON_TRY_(name, expr)              \
+  __extension__({                             \
+    auto name = (expr);                       \
+    if (!name) [[unlikely]]                   \
+      return std::move(name).error();         \
+    ::caisson::detail::take(std::move(name)); \
   })
+/// The value of a Result, or return its error from the enclosing function. The name is unique, so
+/// that one TRY may stand in another's argument.
+#define TRY(expr) CAISSON_TRY_(CAISSON_CONCAT(caisson_try_, __COUNTER__), expr)
 
 namespace caisson::detail {
 template <class T>

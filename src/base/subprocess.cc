@@ -107,7 +107,7 @@ Result<> spawn_detached(const std::vector<std::string>& argv,
   const int pid = ::clone(start_program, stacks.get() + kStack, CLONE_VM | CLONE_VFORK, &detached);
   const int err = errno;
   if (pid > 0)
-    while (::waitpid(pid, nullptr, __WCLONE) < 0 && errno == EINTR) {
+    while (::waitpid(pid, nullptr, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {
     }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return errno_error(err, "start program", argv[0]);

@@ -42,8 +42,8 @@ void add_internet_cases(SeccompCall& socket) {
   for (const SeccompBits& other_type : {SeccompBits{1, 0xf, 0}, SeccompBits{1, 0xf, SOCK_RAW},
                                         SeccompBits{1, 0xc, 4}, SeccompBits{1, 0x8, 8}})
     socket.cases.push_back({{kInternet, other_type}, fail(EPERM)});
-  for (const unsigned protocol :
-       {0, +IPPROTO_ICMP, +IPPROTO_TCP, +IPPROTO_UDP, +IPPROTO_ICMPV6, +IPPROTO_MPTCP})
+  for (const unsigned protocol : {0u, 0u + IPPROTO_ICMP, 0u + IPPROTO_TCP, 0u + IPPROTO_UDP,
+                                  0u + IPPROTO_ICMPV6, 0u + IPPROTO_MPTCP})
     socket.cases.push_back({{kInternet, is(2, protocol)}, kAllow});
   socket.cases.push_back({{kInternet}, fail(EPROTONOSUPPORT)});
 }

@@ -91,8 +91,8 @@ void commit_told(const Box::Impl& box, const ExitInfo& exit) {
 }
 
 /// The main process as an Exec: output carried by the shim, its end committed to the record.
-Result<Exec> main_exec(std::shared_ptr<const Box::Impl> box, Channel channel, std::vector<Fd> fds,
-                       const BoxSpec& spec) {
+Result<Exec> main_exec(const std::shared_ptr<const Box::Impl>& box, Channel channel,
+                       std::vector<Fd> fds, const BoxSpec& spec) {
   Exec::Impl::Parts parts{.channel = std::move(channel), .carried = true};
   if (!fds.empty()) parts.in = std::move(fds[0]);
   if (spec.tty && parts.in) parts.terminal = TRY(duplicate(parts.in.get()));

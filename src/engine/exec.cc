@@ -96,13 +96,13 @@ Result<bool> Exec::Impl::take_frames() {
       return true;
     }
     if (!*frame) return any;
-    TRY(on_frame(std::move(**frame)));
+    TRY(on_frame(**frame));
     any = true;
     if (exit_) return true;
   }
 }
 
-Result<> Exec::Impl::on_frame(wire::Frame frame) {
+Result<> Exec::Impl::on_frame(const wire::Frame& frame) {
   if (frame.type == wire::FrameType::kEvent) {
     set_exit(TRY(backend::decode_exit(frame.payload)));
   } else if (frame.type == wire::FrameType::kData) {
@@ -116,13 +116,13 @@ Result<> Exec::Impl::on_frame(wire::Frame frame) {
 Result<> Exec::Impl::lost() {
   ExitInfo info;  // reason lost
   if (parts_.on_lost) info = TRY(parts_.on_lost());
-  set_exit(std::move(info));
+  set_exit(info);
   return {};
 }
 
-void Exec::Impl::set_exit(ExitInfo info) {
+void Exec::Impl::set_exit(const ExitInfo& info) {
   if (exit_) return;
-  exit_ = std::move(info);
+  exit_ = info;
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(ended_.get(), &one, sizeof one);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, parts_.channel.fd(), nullptr);
@@ -224,7 +224,7 @@ Result<ExitInfo> Exec::Impl::wait(const Deadline& deadline) {
   return info;
 }
 
-void Exec::Impl::collect(Collected& all, Output output) {
+void Exec::Impl::collect(Collected& all, const Output& output) {
   const std::uint64_t room = parts_.limit.max_bytes - std::min(parts_.limit.max_bytes, kept_);
   const std::size_t kept = std::min<std::uint64_t>(room, output.data.size());
   kept_ += kept;
@@ -247,7 +247,7 @@ Result<Collected> Exec::Impl::communicate(std::string_view input, const Deadline
     Result<std::optional<Output>> output = next_output(input.empty() ? deadline : at_once);
     if (output && !*output) break;
     if (output) {
-      collect(all, std::move(**output));
+      collect(all, **output);
       continue;
     }
     if (output.error().code != Code::kDeadlineExceeded || input.empty()) return output.error();

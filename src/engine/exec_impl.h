@@ -43,13 +43,13 @@ class Exec::Impl final {
   Result<> watch(int fd) const;
   /// Takes in whatever the shim has sent; false when nothing was there.
   Result<bool> take_frames();
-  Result<> on_frame(wire::Frame frame);
+  Result<> on_frame(const wire::Frame& frame);
   Result<> lost();
-  void set_exit(ExitInfo info);
+  void set_exit(const ExitInfo& info);
   std::optional<Output> read_pipe(Fd& pipe, Stream stream);
   Result<> count(std::size_t bytes);
   void give_credit(std::uint64_t bytes);
-  void collect(Collected& all, Output output);
+  void collect(Collected& all, const Output& output);
 
   Parts parts_;
   Fd epoll_;

@@ -61,7 +61,7 @@ constexpr Text kTexts[] = {
 std::string signature() {
   std::uint64_t hash = 14695981039346656037u;  // FNV-1a: names a directory, protects nothing
   const auto mix = [&hash](std::string_view bytes) {
-    for (unsigned char c : bytes) hash = (hash ^ c) * 1099511628211u;
+    for (char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
   };
   mix(kFormat);
   const auto mix_file = [&mix](const std::string& path) {
@@ -161,7 +161,7 @@ class Builder final {
 
 Result<std::string> host_view(const std::string& home) {
   const std::string all = home + "/host-view";
-  const std::string path = all + "/" + signature();
+  std::string path = all + "/" + signature();
   if (::access(path.c_str(), F_OK) == 0) return path;
   if (::mkdir(all.c_str(), 0700) < 0 && errno != EEXIST) return sys_error("create directory", all);
   const std::string name = format(".{}.tmp", ::getpid());

@@ -142,7 +142,7 @@ void Shim::handle(Connection& connection, backend::StartRequest request) {
   if (Result<> begun = start(); !begun) fail_start(begun.error());
 }
 
-void Shim::handle(Connection& connection, backend::ExecRequest request) {
+void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
   const ExecSpec& spec = request.spec;
   const std::vector<Fd> fds = connection.take_fds();
   backend::Stdio stdio;
@@ -223,7 +223,7 @@ void Shim::handle(Connection& connection, backend::StopRequest request) {
   if (connection.role == Role::kNew) connection.reply({});
 }
 
-void Shim::handle(Connection& connection, backend::RemoveRequest request) {
+void Shim::handle(Connection& connection, const backend::RemoveRequest& request) {
   const auto remove = [&]() -> Result<> {
     TRY(container::enter_box_ids());
     Fd parent = TRY(open_fd(request.directory, O_PATH | O_DIRECTORY));

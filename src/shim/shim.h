@@ -36,14 +36,14 @@ class Shim final {
   void update_room();
 
   void handle(Connection&, backend::StartRequest);
-  void handle(Connection&, backend::ExecRequest);
+  void handle(Connection&, const backend::ExecRequest&);
   void handle(Connection&, backend::AttachRequest);
   void handle(Connection&, backend::WaitRequest);
   void handle(Connection&, backend::SignalRequest);
   void handle(Connection&, backend::KillRequest);
   void handle(Connection&, backend::StopRequest);
   void handle(Connection&, backend::StatsRequest);
-  void handle(Connection&, backend::RemoveRequest);
+  void handle(Connection&, const backend::RemoveRequest&);
 
   // lifetime.cc: the box from start to end
   Result<> start();

@@ -16,12 +16,12 @@ std::string to_json(const ExecSpec& spec);
 std::string to_json(const std::vector<StageTiming>& stages);
 std::string to_json(const std::vector<std::string>& texts);
 
-Result<BoxSpec> box_spec_from_state(std::string_view json);
-Result<ExecSpec> exec_spec_from_json(std::string_view json);  // a request: refuses unknown fields
-Result<ExitInfo> exit_info_from_json(std::string_view json);
-Result<Usage> usage_from_json(std::string_view json);
-Result<std::vector<StageTiming>> stages_from_json(std::string_view json);
-Result<std::vector<std::string>> texts_from_json(std::string_view json);
+Result<BoxSpec> box_spec_from_state(std::string_view text);
+Result<ExecSpec> exec_spec_from_json(std::string_view text);  // a request: refuses unknown fields
+Result<ExitInfo> exit_info_from_json(std::string_view text);
+Result<Usage> usage_from_json(std::string_view text);
+Result<std::vector<StageTiming>> stages_from_json(std::string_view text);
+Result<std::vector<std::string>> texts_from_json(std::string_view text);
 
 /// "2024-01-31T12:00:00.123456789Z" (RFC 3339) of nanoseconds since the Unix epoch.
 std::string rfc3339(std::int64_t ns);
