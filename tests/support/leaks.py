@@ -11,8 +11,10 @@ import os
 import re
 import time
 
+from support import host
+
 GRACE_SECONDS = 5.0  # the kernel and the shim may finish after the client has ended
-BOX_PATH = re.compile(r"(/[^\s:,=]*)/boxes/[0-9a-z]{26}")
+HOME_PATH = re.compile(r"(?:^|\s)CAISSON_HOME=(\S+)|(/[^\s:,=]*)/(?:boxes/[0-9a-z]{26}|db/state\.db)")
 
 
 class Snapshot:
@@ -61,6 +63,21 @@ def belongings(pid):
     return "\n".join(parts).replace("\0", " ")
 
 
+def may_be_ours(pid):
+    """An ordinary user's boxes run under the user's id and its subordinate ones."""
+    if os.geteuid() == 0:
+        return True
+    try:
+        owner = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return False
+    if owner == 0:  # an undumpable process shows root as its owner
+        parts = re.search(r"^Uid:\t(\d+)", read(f"/proc/{pid}/status"), re.MULTILINE)
+        owner = int(parts[1]) if parts else 0
+    ranges = [(os.geteuid(), 1), *host.subordinate_ranges()]
+    return any(first <= owner < first + count for first, count in ranges)
+
+
 def box_cgroups():
     """Directories of boxes in every hierarchy this user can see."""
     patterns = ["/sys/fs/cgroup/caisson/*", "/sys/fs/cgroup/*/caisson/*"]
@@ -83,13 +100,16 @@ class LeakCheck:
         self.stray = {}  # pid -> start time, for kill_stray
 
     def find(self):
-        """Descriptions of all leftovers, after giving them time to go."""
+        """Descriptions of all leftovers, after giving them time to go. What comes and goes in that
+        time is somebody else's: nothing of ours starts any more."""
         deadline = time.monotonic() + GRACE_SECONDS
         pause = 0.01
+        left = None
         while True:
             found = [*self._processes(), *self._mounts(), *self._cgroups(), *self._others()]
-            if not found or time.monotonic() > deadline:
-                return found
+            left = found if left is None else [item for item in left if item in found]
+            if not left or time.monotonic() > deadline:
+                return left
             time.sleep(pause)
             pause = min(pause * 2, 0.25)
 
@@ -106,7 +126,8 @@ class LeakCheck:
         return any(needle in text for needle in self.needles)
 
     def _foreign(self, text):
-        return any(os.path.realpath(home) != self.home for home in BOX_PATH.findall(text))
+        homes = {named or found for named, found in HOME_PATH.findall(text)}
+        return any(not (os.path.realpath(home) + "/").startswith(self.home + "/") for home in homes)
 
     def _processes(self):
         self.stray = {}
@@ -121,10 +142,12 @@ class LeakCheck:
 
     def _is_stray(self, pid, start, parents):
         new = (pid, start) not in self.before.processes
+        if not new or not may_be_ours(pid):
+            return False
         text = belongings(pid)
         if self._ours(text):
-            return new
-        if not new or self._foreign(text) or not self._looks_like_a_box(pid):
+            return True
+        if self._foreign(text) or not self._looks_like_a_box(pid):
             return False
         return not self._has_foreign_ancestor(pid, parents)
 
@@ -153,7 +176,7 @@ class LeakCheck:
 
     def _cgroups(self):
         for path in sorted(box_cgroups()):
-            new = path not in self.before.cgroups
+            new = path not in self.before.cgroups and os.access(path, os.W_OK)
             if os.path.basename(path) in self.ids or new and not read(f"{path}/cgroup.procs"):
                 yield f"cgroup {path}"
 
