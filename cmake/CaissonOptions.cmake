@@ -5,9 +5,10 @@ target_compile_options(caisson_options INTERFACE
   -fstack-protector-strong $<$<BOOL:${CAISSON_WERROR}>:-Werror>)
 target_link_options(caisson_options INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # -Wshadow of GCC minds constructor parameters named as members (clang's does not, and is on);
   # GCC 12 reports -Wdangling-pointer for values that leave a TRY expression, and -Wrestrict
   # falsely in "literal" + std::string (its bug 105651).
-  target_compile_options(caisson_options INTERFACE -Wno-dangling-pointer -Wno-restrict)
+  target_compile_options(caisson_options INTERFACE -Wno-shadow -Wno-dangling-pointer -Wno-restrict)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_options(caisson_options INTERFACE -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections)

@@ -51,7 +51,7 @@ struct ExitInfo {
   std::optional<int> signal;     ///< present when a signal ended it
   std::chrono::nanoseconds duration{0};
   Usage usage;  ///< of the whole box for a box's end; CPU and wall time for an exec
-  std::uint64_t output_bytes = 0;  ///< written to stdout and stderr, if Caisson carried it
+  std::uint64_t output_bytes = 0;          ///< written to stdout and stderr, if Caisson carried it
   std::uint64_t output_dropped_bytes = 0;  ///< of these, not collected (see OutputLimit)
   friend bool operator==(const ExitInfo&, const ExitInfo&) = default;
 };

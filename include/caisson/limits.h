@@ -25,16 +25,16 @@ struct OutputLimit {
 /// it (its field name, e.g. "memory").
 struct Limits {
   std::optional<std::uint64_t> memory_bytes;  ///< RAM and swap together, whole box, at least 1 MiB
-  std::optional<std::uint64_t> pids;  ///< processes and threads, whole box, init included
-  std::optional<double> cpus;  ///< quota in processors, at least 0.01
-  std::optional<std::uint64_t> cpu_weight;  ///< 1..10000, 100 is normal (cgroup v2 scale)
-  std::optional<std::chrono::nanoseconds> cpu_time;  ///< user + system, whole box
+  std::optional<std::uint64_t> pids;          ///< processes and threads, whole box, init included
+  std::optional<double> cpus;                 ///< quota in processors, at least 0.01
+  std::optional<std::uint64_t> cpu_weight;    ///< 1..10000, 100 is normal (cgroup v2 scale)
+  std::optional<std::chrono::nanoseconds> cpu_time;   ///< user + system, whole box
   std::optional<std::chrono::nanoseconds> wall_time;  ///< since the main process was started
-  std::optional<std::uint64_t> open_files;  ///< RLIMIT_NOFILE, per process
-  std::optional<std::uint64_t> file_size_bytes;  ///< RLIMIT_FSIZE, per file
-  std::optional<std::uint64_t> disk_bytes;  ///< what the box's writable layer may hold
-  std::optional<std::uint64_t> tmpfs_bytes;  ///< each tmpfs without a size of its own
-  std::optional<std::uint64_t> tmpfs_inodes;  ///< each tmpfs
+  std::optional<std::uint64_t> open_files;            ///< RLIMIT_NOFILE, per process
+  std::optional<std::uint64_t> file_size_bytes;       ///< RLIMIT_FSIZE, per file
+  std::optional<std::uint64_t> disk_bytes;            ///< what the box's writable layer may hold
+  std::optional<std::uint64_t> tmpfs_bytes;           ///< each tmpfs without a size of its own
+  std::optional<std::uint64_t> tmpfs_inodes;          ///< each tmpfs
   OutputLimit output;
   friend bool operator==(const Limits&, const Limits&) = default;
 };

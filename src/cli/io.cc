@@ -15,15 +15,21 @@ namespace {
 
 Code code_of(int err) {
   switch (err) {
-    case ENOENT: return Code::kNotFound;
-    case EEXIST: return Code::kAlreadyExists;
+    case ENOENT:
+      return Code::kNotFound;
+    case EEXIST:
+      return Code::kAlreadyExists;
     case EACCES:
     case EPERM:
-    case EROFS: return Code::kPermissionDenied;
+    case EROFS:
+      return Code::kPermissionDenied;
     case ENOSPC:
-    case EDQUOT: return Code::kResourceExhausted;
-    case EPIPE: return Code::kUnavailable;
-    default: return Code::kInternal;
+    case EDQUOT:
+      return Code::kResourceExhausted;
+    case EPIPE:
+      return Code::kUnavailable;
+    default:
+      return Code::kInternal;
   }
 }
 

@@ -78,11 +78,15 @@ Result<> Session::handle_signals() {
 
 Result<> Session::handle_signal(int number) {
   switch (number) {
-    case SIGWINCH: return follow_terminal_size();
+    case SIGWINCH:
+      return follow_terminal_size();
     case SIGINT:
-    case SIGTERM: return request_stop(options_.stop_signal);
-    case SIGHUP: return request_stop(SIGHUP);
-    default: return exec_.signal(number);
+    case SIGTERM:
+      return request_stop(options_.stop_signal);
+    case SIGHUP:
+      return request_stop(SIGHUP);
+    default:
+      return exec_.signal(number);
   }
 }
 

@@ -9,20 +9,34 @@ namespace caisson::container {
 
 std::string_view to_string(ExecStep step) {
   switch (step) {
-    case ExecStep::kFork: return "fork";
-    case ExecStep::kReceive: return "read the prepared process";
-    case ExecStep::kSession: return "start a session";
-    case ExecStep::kStdio: return "set up standard streams";
-    case ExecStep::kLimits: return "set resource limits";
-    case ExecStep::kUserNamespace: return "enter the user namespace";
-    case ExecStep::kGroups: return "set groups";
-    case ExecStep::kIds: return "set user and group ids";
-    case ExecStep::kBounding: return "drop the bounding set";
-    case ExecStep::kCapabilities: return "set capabilities";
-    case ExecStep::kNoNewPrivileges: return "set no_new_privs";
-    case ExecStep::kSeccomp: return "install the system call filter";
-    case ExecStep::kWorkdir: return "enter the working directory";
-    case ExecStep::kExec: return "execute";
+    case ExecStep::kFork:
+      return "fork";
+    case ExecStep::kReceive:
+      return "read the prepared process";
+    case ExecStep::kSession:
+      return "start a session";
+    case ExecStep::kStdio:
+      return "set up standard streams";
+    case ExecStep::kLimits:
+      return "set resource limits";
+    case ExecStep::kUserNamespace:
+      return "enter the user namespace";
+    case ExecStep::kGroups:
+      return "set groups";
+    case ExecStep::kIds:
+      return "set user and group ids";
+    case ExecStep::kBounding:
+      return "drop the bounding set";
+    case ExecStep::kCapabilities:
+      return "set capabilities";
+    case ExecStep::kNoNewPrivileges:
+      return "set no_new_privs";
+    case ExecStep::kSeccomp:
+      return "install the system call filter";
+    case ExecStep::kWorkdir:
+      return "enter the working directory";
+    case ExecStep::kExec:
+      return "execute";
   }
   return "unknown step";
 }

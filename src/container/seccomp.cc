@@ -13,26 +13,40 @@ namespace {
 
 sys::SeccompAction native(SeccompPolicyAction action) {
   switch (action) {
-    case SeccompPolicyAction::kAllow: return sys::SeccompAction::kAllow;
-    case SeccompPolicyAction::kErrno: return sys::SeccompAction::kErrno;
-    case SeccompPolicyAction::kKillProcess: return sys::SeccompAction::kKillProcess;
-    case SeccompPolicyAction::kKillThread: return sys::SeccompAction::kKillThread;
-    case SeccompPolicyAction::kTrap: return sys::SeccompAction::kTrap;
-    case SeccompPolicyAction::kTrace: return sys::SeccompAction::kTrace;
-    case SeccompPolicyAction::kLog: return sys::SeccompAction::kLog;
+    case SeccompPolicyAction::kAllow:
+      return sys::SeccompAction::kAllow;
+    case SeccompPolicyAction::kErrno:
+      return sys::SeccompAction::kErrno;
+    case SeccompPolicyAction::kKillProcess:
+      return sys::SeccompAction::kKillProcess;
+    case SeccompPolicyAction::kKillThread:
+      return sys::SeccompAction::kKillThread;
+    case SeccompPolicyAction::kTrap:
+      return sys::SeccompAction::kTrap;
+    case SeccompPolicyAction::kTrace:
+      return sys::SeccompAction::kTrace;
+    case SeccompPolicyAction::kLog:
+      return sys::SeccompAction::kLog;
   }
   return sys::SeccompAction::kKillProcess;
 }
 
 sys::SeccompCompare native(SeccompPolicyOperator op) {
   switch (op) {
-    case SeccompPolicyOperator::kNotEqual: return sys::SeccompCompare::kNotEqual;
-    case SeccompPolicyOperator::kLess: return sys::SeccompCompare::kLess;
-    case SeccompPolicyOperator::kLessEqual: return sys::SeccompCompare::kLessEqual;
-    case SeccompPolicyOperator::kEqual: return sys::SeccompCompare::kEqual;
-    case SeccompPolicyOperator::kGreaterEqual: return sys::SeccompCompare::kGreaterEqual;
-    case SeccompPolicyOperator::kGreater: return sys::SeccompCompare::kGreater;
-    case SeccompPolicyOperator::kMaskedEqual: return sys::SeccompCompare::kMaskedEqual;
+    case SeccompPolicyOperator::kNotEqual:
+      return sys::SeccompCompare::kNotEqual;
+    case SeccompPolicyOperator::kLess:
+      return sys::SeccompCompare::kLess;
+    case SeccompPolicyOperator::kLessEqual:
+      return sys::SeccompCompare::kLessEqual;
+    case SeccompPolicyOperator::kEqual:
+      return sys::SeccompCompare::kEqual;
+    case SeccompPolicyOperator::kGreaterEqual:
+      return sys::SeccompCompare::kGreaterEqual;
+    case SeccompPolicyOperator::kGreater:
+      return sys::SeccompCompare::kGreater;
+    case SeccompPolicyOperator::kMaskedEqual:
+      return sys::SeccompCompare::kMaskedEqual;
   }
   return sys::SeccompCompare::kEqual;
 }
@@ -108,10 +122,12 @@ sys::SeccompRules seccomp_rules(const SeccompPolicy& resolved) {
 Result<std::string> seccomp_program(const BoxSpec& spec, const std::set<std::string>& granted_caps,
                                     const std::string& cache_dir) {
   switch (spec.security.seccomp) {
-    case SeccompMode::kUnconfined: return std::string();
+    case SeccompMode::kUnconfined:
+      return std::string();
     case SeccompMode::kCustom:
       return custom_program(spec.security.seccomp_policy, granted_caps, cache_dir);
-    case SeccompMode::kProfile: break;
+    case SeccompMode::kProfile:
+      break;
   }
   return compiled_policy(cache_dir, builtin_seccomp_key(spec.profile, granted_caps), [&] {
     return sys::compile_seccomp_table(builtin_seccomp_table(spec.profile, granted_caps));

@@ -157,9 +157,12 @@ SeccompVerdict verdict_of(const SeccompGroup& group, Profile profile,
 
 sys::SeccompDecision decision_of(SeccompVerdict verdict) {
   switch (verdict) {
-    case SeccompVerdict::kAllow: return {sys::SeccompAction::kAllow, 0};
-    case SeccompVerdict::kDeny: return {sys::SeccompAction::kErrno, EPERM};
-    case SeccompVerdict::kAbsent: break;
+    case SeccompVerdict::kAllow:
+      return {sys::SeccompAction::kAllow, 0};
+    case SeccompVerdict::kDeny:
+      return {sys::SeccompAction::kErrno, EPERM};
+    case SeccompVerdict::kAbsent:
+      break;
   }
   return {sys::SeccompAction::kErrno, ENOSYS};
 }

@@ -83,9 +83,12 @@ void Shim::on_sandbox() {
 
 void Shim::on_event(const ProcessEvent& event) {
   switch (event.kind) {
-    case ProcessEvent::Kind::kStarted: return on_started(event.id);
-    case ProcessEvent::Kind::kFailed: return on_failed(event.id, *event.error);
-    case ProcessEvent::Kind::kEnded: break;
+    case ProcessEvent::Kind::kStarted:
+      return on_started(event.id);
+    case ProcessEvent::Kind::kFailed:
+      return on_failed(event.id, *event.error);
+    case ProcessEvent::Kind::kEnded:
+      break;
   }
   if (event.id != kMainProcess) return on_exec_ended(event);
   if (done_) return;

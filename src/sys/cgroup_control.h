@@ -17,8 +17,8 @@ namespace caisson::sys {
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes;  ///< RAM and swap together
   std::optional<std::uint64_t> pids;          ///< processes and threads
-  std::optional<std::uint64_t> cpu_weight;  ///< 1..10000, 100 is the kernel's default (v2 scale)
-  std::optional<double> cpus;  ///< CPU time per wall time, e.g. 0.5
+  std::optional<std::uint64_t> cpu_weight;    ///< 1..10000, 100 is the kernel's default (v2 scale)
+  std::optional<double> cpus;                 ///< CPU time per wall time, e.g. 0.5
   friend bool operator==(const CgroupLimits&, const CgroupLimits&) = default;
 };
 

@@ -116,12 +116,18 @@ void add_hierarchy(std::vector<std::pair<CgroupMount, CgroupHierarchy>>& list, C
 
 std::string_view to_string(Controller controller) {
   switch (controller) {
-    case Controller::kMemory: return "memory";
-    case Controller::kPids: return "pids";
-    case Controller::kCpu: return "cpu";
-    case Controller::kCpuacct: return "cpuacct";
-    case Controller::kFreezer: return "freezer";
-    case Controller::kIo: return "io";
+    case Controller::kMemory:
+      return "memory";
+    case Controller::kPids:
+      return "pids";
+    case Controller::kCpu:
+      return "cpu";
+    case Controller::kCpuacct:
+      return "cpuacct";
+    case Controller::kFreezer:
+      return "freezer";
+    case Controller::kIo:
+      return "io";
   }
   return "unknown";
 }

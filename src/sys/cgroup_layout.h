@@ -43,9 +43,9 @@ struct CgroupHierarchy {
   std::string mount;               ///< the mount point
   std::optional<std::string> own;  ///< our group below `mount` ("" = the mount itself); absent
                                    ///< when it lies outside of what is mounted
-  bool read_only = false;  ///< the mount itself
+  bool read_only = false;          ///< the mount itself
   ControllerSet controllers;
-  std::string base;  ///< detect_cgroups(): the group in which we may make groups, or empty
+  std::string base;      ///< detect_cgroups(): the group in which we may make groups, or empty
   std::string unusable;  ///< detect_cgroups(): why `base` is empty
   friend bool operator==(const CgroupHierarchy&, const CgroupHierarchy&) = default;
 };

@@ -26,26 +26,40 @@ Error lib_error(int rc, std::string_view action, std::string_view object) {
 
 std::uint32_t native(SeccompDecision decision) {
   switch (decision.action) {
-    case SeccompAction::kAllow: return SCMP_ACT_ALLOW;
-    case SeccompAction::kErrno: return SCMP_ACT_ERRNO(decision.value);
-    case SeccompAction::kKillProcess: return SCMP_ACT_KILL_PROCESS;
-    case SeccompAction::kKillThread: return SCMP_ACT_KILL_THREAD;
-    case SeccompAction::kTrap: return SCMP_ACT_TRAP;
-    case SeccompAction::kTrace: return SCMP_ACT_TRACE(decision.value);
-    case SeccompAction::kLog: return SCMP_ACT_LOG;
+    case SeccompAction::kAllow:
+      return SCMP_ACT_ALLOW;
+    case SeccompAction::kErrno:
+      return SCMP_ACT_ERRNO(decision.value);
+    case SeccompAction::kKillProcess:
+      return SCMP_ACT_KILL_PROCESS;
+    case SeccompAction::kKillThread:
+      return SCMP_ACT_KILL_THREAD;
+    case SeccompAction::kTrap:
+      return SCMP_ACT_TRAP;
+    case SeccompAction::kTrace:
+      return SCMP_ACT_TRACE(decision.value);
+    case SeccompAction::kLog:
+      return SCMP_ACT_LOG;
   }
   return SCMP_ACT_KILL_PROCESS;
 }
 
 scmp_compare native(SeccompCompare compare) {
   switch (compare) {
-    case SeccompCompare::kNotEqual: return SCMP_CMP_NE;
-    case SeccompCompare::kLess: return SCMP_CMP_LT;
-    case SeccompCompare::kLessEqual: return SCMP_CMP_LE;
-    case SeccompCompare::kEqual: return SCMP_CMP_EQ;
-    case SeccompCompare::kGreaterEqual: return SCMP_CMP_GE;
-    case SeccompCompare::kGreater: return SCMP_CMP_GT;
-    case SeccompCompare::kMaskedEqual: return SCMP_CMP_MASKED_EQ;
+    case SeccompCompare::kNotEqual:
+      return SCMP_CMP_NE;
+    case SeccompCompare::kLess:
+      return SCMP_CMP_LT;
+    case SeccompCompare::kLessEqual:
+      return SCMP_CMP_LE;
+    case SeccompCompare::kEqual:
+      return SCMP_CMP_EQ;
+    case SeccompCompare::kGreaterEqual:
+      return SCMP_CMP_GE;
+    case SeccompCompare::kGreater:
+      return SCMP_CMP_GT;
+    case SeccompCompare::kMaskedEqual:
+      return SCMP_CMP_MASKED_EQ;
   }
   return SCMP_CMP_EQ;
 }

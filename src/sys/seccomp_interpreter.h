@@ -49,14 +49,29 @@ class FilterInterpreter final {
           std::memcpy(&accumulator, reinterpret_cast<const char*>(&data) + step.k,
                       sizeof accumulator);
           break;
-        case BPF_ALU | BPF_AND | BPF_K: accumulator &= step.k; break;
-        case BPF_JMP | BPF_JA: at += step.k; break;
-        case BPF_JMP | BPF_JEQ | BPF_K: jump(accumulator == step.k); break;
-        case BPF_JMP | BPF_JGT | BPF_K: jump(accumulator > step.k); break;
-        case BPF_JMP | BPF_JGE | BPF_K: jump(accumulator >= step.k); break;
-        case BPF_JMP | BPF_JSET | BPF_K: jump((accumulator & step.k) != 0); break;
-        case BPF_RET | BPF_K: verdict.action = step.k; return verdict;
-        default: throw std::runtime_error("unknown instruction " + std::to_string(step.code));
+        case BPF_ALU | BPF_AND | BPF_K:
+          accumulator &= step.k;
+          break;
+        case BPF_JMP | BPF_JA:
+          at += step.k;
+          break;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+          jump(accumulator == step.k);
+          break;
+        case BPF_JMP | BPF_JGT | BPF_K:
+          jump(accumulator > step.k);
+          break;
+        case BPF_JMP | BPF_JGE | BPF_K:
+          jump(accumulator >= step.k);
+          break;
+        case BPF_JMP | BPF_JSET | BPF_K:
+          jump((accumulator & step.k) != 0);
+          break;
+        case BPF_RET | BPF_K:
+          verdict.action = step.k;
+          return verdict;
+        default:
+          throw std::runtime_error("unknown instruction " + std::to_string(step.code));
       }
     }
     throw std::out_of_range("ran past the end");
@@ -70,17 +85,24 @@ class FilterInterpreter final {
 inline std::string action_text(std::uint32_t action) {
   const int value = static_cast<int>(action & SECCOMP_RET_DATA);
   switch (action & SECCOMP_RET_ACTION_FULL) {
-    case SECCOMP_RET_ALLOW: return "ALLOW";
-    case SECCOMP_RET_KILL_PROCESS: return "KILL_PROCESS";
-    case SECCOMP_RET_KILL_THREAD: return "KILL_THREAD";
-    case SECCOMP_RET_TRAP: return "TRAP";
-    case SECCOMP_RET_LOG: return "LOG";
-    case SECCOMP_RET_TRACE: return "TRACE " + std::to_string(value);
+    case SECCOMP_RET_ALLOW:
+      return "ALLOW";
+    case SECCOMP_RET_KILL_PROCESS:
+      return "KILL_PROCESS";
+    case SECCOMP_RET_KILL_THREAD:
+      return "KILL_THREAD";
+    case SECCOMP_RET_TRAP:
+      return "TRAP";
+    case SECCOMP_RET_LOG:
+      return "LOG";
+    case SECCOMP_RET_TRACE:
+      return "TRACE " + std::to_string(value);
     case SECCOMP_RET_ERRNO: {
       const char* name = strerrorname_np(value);
       return name != nullptr ? name : "errno " + std::to_string(value);
     }
-    default: return "unknown";
+    default:
+      return "unknown";
   }
 }
 

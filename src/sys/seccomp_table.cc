@@ -19,13 +19,20 @@ constexpr std::uint32_t kSkipped = 0xffffffff;  // -1: a call that a tracer canc
 
 std::uint32_t native(SeccompDecision decision) {
   switch (decision.action) {
-    case SeccompAction::kAllow: return SECCOMP_RET_ALLOW;
-    case SeccompAction::kErrno: return SECCOMP_RET_ERRNO | decision.value;
-    case SeccompAction::kKillProcess: return SECCOMP_RET_KILL_PROCESS;
-    case SeccompAction::kKillThread: return SECCOMP_RET_KILL_THREAD;
-    case SeccompAction::kTrap: return SECCOMP_RET_TRAP;
-    case SeccompAction::kTrace: return SECCOMP_RET_TRACE | decision.value;
-    case SeccompAction::kLog: return SECCOMP_RET_LOG;
+    case SeccompAction::kAllow:
+      return SECCOMP_RET_ALLOW;
+    case SeccompAction::kErrno:
+      return SECCOMP_RET_ERRNO | decision.value;
+    case SeccompAction::kKillProcess:
+      return SECCOMP_RET_KILL_PROCESS;
+    case SeccompAction::kKillThread:
+      return SECCOMP_RET_KILL_THREAD;
+    case SeccompAction::kTrap:
+      return SECCOMP_RET_TRAP;
+    case SeccompAction::kTrace:
+      return SECCOMP_RET_TRACE | decision.value;
+    case SeccompAction::kLog:
+      return SECCOMP_RET_LOG;
   }
   return SECCOMP_RET_KILL_PROCESS;
 }
