@@ -16,7 +16,6 @@ import time
 from support import host
 
 GRACE_SECONDS = 5.0  # the kernel and the shim may finish after the client has ended
-<<<<<<< HEAD
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -24,9 +23,6 @@ def adopt_orphans():
     """Makes this process the parent of every descendant whose own parent ends."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-=======
-HOME_PATH = re.compile(r"(?:^|\s)CAISSON_HOME=(\S+)|(/[^\s:,=]*)/(?:boxes/[0-9a-z]{26}|db/state\.db)")
->>>>>>> func
 
 
 class Snapshot:
@@ -74,36 +70,6 @@ def link(path):
         return ""
 
 
-<<<<<<< HEAD
-=======
-def belongings(pid):
-    """All text about a process that may name a home or a box."""
-    base = f"/proc/{pid}"
-    parts = [read(f"{base}/{name}") for name in ("cmdline", "environ", "cgroup", "mountinfo")]
-    parts += [link(f"{base}/{name}") for name in ("cwd", "root")]
-    try:
-        parts += [link(f"{base}/fd/{fd}") for fd in os.listdir(f"{base}/fd")]
-    except OSError:
-        pass
-    return "\n".join(parts).replace("\0", " ")
-
-
-def may_be_ours(pid):
-    """An ordinary user's boxes run under the user's id and its subordinate ones."""
-    if os.geteuid() == 0:
-        return True
-    try:
-        owner = os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return False
-    if owner == 0:  # an undumpable process shows root as its owner
-        parts = re.search(r"^Uid:\t(\d+)", read(f"/proc/{pid}/status"), re.MULTILINE)
-        owner = int(parts[1]) if parts else 0
-    ranges = [(os.geteuid(), 1), *host.subordinate_ranges()]
-    return any(first <= owner < first + count for first, count in ranges)
-
-
->>>>>>> func
 def box_cgroups():
     """Directories of boxes in every hierarchy this user can see."""
     patterns = ["/sys/fs/cgroup/caisson/*", "/sys/fs/cgroup/*/caisson/*"]
@@ -133,13 +99,8 @@ class LeakCheck:
         self.stray = {}  # pid -> start time, for kill_stray
 
     def find(self):
-<<<<<<< HEAD
         """Descriptions of the leftovers that are still there after a time to go. What comes and
         goes meanwhile, such as another run's boxes, is none."""
-=======
-        """Descriptions of all leftovers, after giving them time to go. What comes and goes in that
-        time is somebody else's: nothing of ours starts any more."""
->>>>>>> func
         deadline = time.monotonic() + GRACE_SECONDS
         pause = 0.01
         left = None
@@ -164,13 +125,6 @@ class LeakCheck:
     def _ours(self, text):
         return any(needle in text for needle in self.needles)
 
-<<<<<<< HEAD
-=======
-    def _foreign(self, text):
-        homes = {named or found for named, found in HOME_PATH.findall(text)}
-        return any(not (os.path.realpath(home) + "/").startswith(self.home + "/") for home in homes)
-
->>>>>>> func
     def _processes(self):
         self.stray = {}
         running = processes()
@@ -182,32 +136,6 @@ class LeakCheck:
             words = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
             yield f"process {pid} ({words or read(f'/proc/{pid}/comm').strip()})"
 
-<<<<<<< HEAD
-=======
-    def _is_stray(self, pid, start, parents):
-        new = (pid, start) not in self.before.processes
-        if not new or not may_be_ours(pid):
-            return False
-        text = belongings(pid)
-        if self._ours(text):
-            return True
-        if self._foreign(text) or not self._looks_like_a_box(pid):
-            return False
-        return not self._has_foreign_ancestor(pid, parents)
-
-    @staticmethod
-    def _looks_like_a_box(pid):
-        namespace = link(f"/proc/{pid}/ns/pid")
-        return (read(f"/proc/{pid}/comm").startswith("caisson")
-                or bool(namespace) and namespace != link("/proc/self/ns/pid"))
-
-    def _has_foreign_ancestor(self, pid, parents):
-        while pid := parents.get(pid, 0):
-            if pid != 1 and self._foreign(belongings(pid)):
-                return True
-        return False
-
->>>>>>> func
     def _mounts(self):
         seen = set()
         for pid, _ in processes():
