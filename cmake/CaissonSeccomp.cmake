@@ -12,5 +12,5 @@ endforeach()
 string(SHA256 seccomp_digest "${seccomp_text}")
 set_property(SOURCE container/seccomp.cc container/seccomp_default.cc APPEND PROPERTY
   COMPILE_DEFINITIONS "CAISSON_SECCOMP_DIGEST=\"${seccomp_digest}\"")
-set_property(SOURCE container/seccomp_default_test.cc container/seccomp_test.cc APPEND PROPERTY
+set_property(SOURCE container/plan_test.cc container/seccomp_default_test.cc container/seccomp_test.cc APPEND PROPERTY
   COMPILE_DEFINITIONS "CAISSON_TEST_DATA=\"${PROJECT_SOURCE_DIR}/tests\"")

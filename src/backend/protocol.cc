@@ -1,5 +1,6 @@
 #include "backend/protocol.h"
 
+#include <climits>
 #include <nlohmann/json.hpp>
 
 #include "spec/json.h"
@@ -10,20 +11,42 @@ namespace {
 
 using nlohmann::json;
 
-/// Reads members of a map; the first missing or mistyped one is the error.
+constexpr int kLastSignal = 64;   // SIGRTMAX of Linux
+constexpr int kMaxFds = 8;        // of one frame, see sys/socket.cc
+constexpr int kLastErrno = 4095;  // MAX_ERRNO of the kernel
+
+/// Bytes that need not be UTF-8 (paths, messages that quote names) travel as byte strings.
+json bytes(const std::string& text) {
+  return json::binary(std::vector<std::uint8_t>(text.begin(), text.end()));
+}
+
+std::optional<std::string> text_of(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_binary()) return std::nullopt;
+  return std::string(value.get_binary().begin(), value.get_binary().end());
+}
+
+/// Reads members of a map; the first one missing, mistyped or out of range is the error.
 class Fields final {
  public:
   explicit Fields(const json& object) : object_(object) {}
 
   std::string text(const char* name) {
     const json* value = find(name);
-    if (value == nullptr || !value->is_string()) return fault(name), std::string();
-    return value->get<std::string>();
+    std::optional<std::string> text = value == nullptr ? std::nullopt : text_of(*value);
+    if (!text) return fault(name), std::string();
+    return std::move(*text);
   }
-  std::int64_t integer(const char* name) {
+  template <class T>
+  T integer(const char* name, T lowest, T highest) {
     const json* value = find(name);
-    if (value == nullptr || !value->is_number_integer()) return fault(name), 0;
-    return value->get<std::int64_t>();
+    if (value == nullptr || !value->is_number_integer()) return fault(name), lowest;
+    const bool huge = value->is_number_unsigned() &&
+                      value->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX);
+    const auto number = value->get<std::int64_t>();
+    if (huge || std::cmp_less(number, lowest) || std::cmp_greater(number, highest))
+      return fault(name), lowest;
+    return static_cast<T>(number);
   }
   bool boolean(const char* name) {
     const json* value = find(name);
@@ -42,8 +65,9 @@ class Fields final {
   }
   Result<> result() const {
     if (fault_.empty()) return {};
-    return make_error(Code::kInvalidArgument, "protocol_error",
-                      format("decode message: field '{}' is missing or of the wrong type", fault_));
+    return make_error(
+        Code::kInvalidArgument, "protocol_error",
+        format("decode message: field '{}' is missing, of the wrong type or out of range", fault_));
   }
 
  private:
@@ -55,12 +79,12 @@ class Fields final {
 };
 
 json encode_rootfs(const Rootfs& rootfs) {
-  json views = json::array();
+  std::vector<std::string> views;
   for (const HostView& view : rootfs.views) views.push_back(view.path);
-  return {{"lowers", rootfs.lowers},
-          {"views", views},
+  return {{"lowers", spec::encode(rootfs.lowers)},
+          {"views", spec::encode(views)},
           {"private_tmp", rootfs.private_tmp},
-          {"workdir", rootfs.workdir}};
+          {"workdir", bytes(rootfs.workdir)}};
 }
 
 Result<Rootfs> decode_rootfs(const json& value) {
@@ -83,7 +107,7 @@ Result<Request> decode_start(Fields& fields) {
   request.id = fields.text("id");
   request.layout = {fields.text("home"), fields.text("run_dir")};
   request.attach = fields.boolean("attach");
-  request.fail_at = static_cast<unsigned>(fields.integer("fail_at"));
+  request.fail_at = fields.integer("fail_at", 0u, UINT_MAX);
   request.rootfs = TRY(decode_rootfs(fields.member("rootfs")));
   request.spec = TRY(spec::decode_box_spec(fields.member("spec"), spec::UnknownFields::kIgnore));
   TRY(fields.result());
@@ -93,9 +117,9 @@ Result<Request> decode_start(Fields& fields) {
 struct Encode {
   json operator()(const StartRequest& r) const {
     return {{"op", "start"},
-            {"id", r.id},
-            {"home", r.layout.home},
-            {"run_dir", r.layout.run_dir},
+            {"id", bytes(r.id)},
+            {"home", bytes(r.layout.home)},
+            {"run_dir", bytes(r.layout.run_dir)},
             {"attach", r.attach},
             {"fail_at", r.fail_at},
             {"rootfs", encode_rootfs(r.rootfs)},
@@ -115,61 +139,54 @@ struct Encode {
   }
   json operator()(const StatsRequest&) const { return {{"op", "stats"}}; }
   json operator()(const RemoveRequest& r) const {
-    return {{"op", "remove"}, {"directory", r.directory}, {"name", r.name}};
+    return {{"op", "remove"}, {"directory", bytes(r.directory)}, {"name", bytes(r.name)}};
   }
 };
 
 json encode_error(const Error& error) {
-  // Messages quote names that need not be UTF-8; byte strings carry them unchanged.
-  const auto bytes = [](const std::string& s) {
-    return json::binary(std::vector<std::uint8_t>(s.begin(), s.end()));
-  };
   return {{"code", static_cast<int>(error.code)},
           {"errno", error.sys_errno},
-          {"reason", error.reason},
+          {"reason", bytes(error.reason)},
           {"message", bytes(error.message)},
           {"hint", bytes(error.hint)}};
 }
 
-Error decode_error(const json& value) {
-  const auto text = [&](const char* name) {
-    const auto it = value.find(name);
-    if (it == value.end()) return std::string();
-    if (it->is_binary()) return std::string(it->get_binary().begin(), it->get_binary().end());
-    return it->is_string() ? it->get<std::string>() : std::string();
-  };
-  const auto number = [&](const char* name) {
-    const auto it = value.find(name);
-    return it != value.end() && it->is_number_integer() ? it->get<int>() : 0;
-  };
-  Error error =
-      make_error(static_cast<Code>(number("code")), text("reason"), text("message"), text("hint"));
-  error.sys_errno = number("errno");
-  return error;
+/// A Result<Error> would not tell its value from its error.
+Result<> decode_error(const json& value, Error& error) {
+  Fields fields(value);
+  const int code = fields.integer("code", static_cast<int>(Code::kCancelled),
+                                  static_cast<int>(Code::kUnauthenticated));
+  error = make_error(static_cast<Code>(code), fields.text("reason"), fields.text("message"),
+                     fields.text("hint"));
+  error.sys_errno = fields.integer("errno", 0, kLastErrno);
+  return fields.result();
 }
 
 Result<Started> decode_started(const json& value) {
   Fields fields(value);
   Started started;
-  started.init_pid = static_cast<int>(fields.integer("init_pid"));
+  started.init_pid = fields.integer("init_pid", 0, INT_MAX);
   started.stages = TRY(spec::decode_stages(fields.member("stages")));
   started.warnings = TRY(spec::decode_texts(fields.member("warnings")));
   TRY(fields.result());
   return started;
 }
 
+/// A fault of a nested document is a fault of the message that carries it.
+template <class T>
+Result<T> as_protocol_error(Result<T> result) {
+  if (result || result.error().reason == "protocol_error") return result;
+  Error error = with_context(std::move(result).error(), "decode message");
+  error.code = Code::kInvalidArgument;
+  error.reason = "protocol_error";
+  return error;
+}
+
 Error unexpected() {
   return make_error(Code::kInvalidArgument, "protocol_error", "decode message: unexpected kind");
 }
 
-}  // namespace
-
-std::string encode_request(const Request& request) {
-  return wire::encode_cbor(std::visit(Encode{}, request));
-}
-
-Result<Request> decode_request(std::string_view payload) {
-  const json document = TRY(wire::decode_cbor(payload));
+Result<Request> request_of(const json& document) {
   Fields fields(document);
   const std::string op = fields.text("op");
   TRY(fields.result());
@@ -183,11 +200,13 @@ Result<Request> decode_request(std::string_view payload) {
   else if (op == "wait")
     request = WaitRequest{};
   else if (op == "signal")
-    request = SignalRequest{static_cast<int>(fields.integer("number"))};
+    request = SignalRequest{fields.integer("number", 1, kLastSignal)};
   else if (op == "kill")
-    request = KillRequest{static_cast<ExitReason>(fields.integer("reason"))};
+    request = KillRequest{static_cast<ExitReason>(fields.integer(
+        "reason", static_cast<int>(ExitReason::kExited), static_cast<int>(ExitReason::kLost)))};
   else if (op == "stop")
-    request = StopRequest{std::chrono::nanoseconds(fields.integer("grace_ns"))};
+    request = StopRequest{
+        std::chrono::nanoseconds(fields.integer<std::int64_t>("grace_ns", 0, INT64_MAX))};
   else if (op == "stats")
     request = StatsRequest{};
   else if (op == "remove")
@@ -197,6 +216,32 @@ Result<Request> decode_request(std::string_view payload) {
                       format("decode message: unknown request '{}'", op));
   TRY(fields.result());
   return request;
+}
+
+Result<Reply> reply_of(const json& document) {
+  Reply reply;
+  if (const auto it = document.find("error"); it != document.end() && it->is_object()) {
+    TRY(decode_error(*it, reply.error.emplace()));
+    return reply;
+  }
+  const auto it = document.find("ok");
+  if (it == document.end() || !it->is_object()) return unexpected();
+  Fields fields(*it);
+  reply.fds = fields.integer("fds", 0, kMaxFds);
+  TRY(fields.result());
+  if (const json* started = fields.find("started")) reply.started = TRY(decode_started(*started));
+  if (const json* usage = fields.find("usage")) reply.usage = TRY(spec::decode_usage(*usage));
+  return reply;
+}
+
+}  // namespace
+
+std::string encode_request(const Request& request) {
+  return wire::encode_cbor(std::visit(Encode{}, request));
+}
+
+Result<Request> decode_request(std::string_view payload) {
+  return as_protocol_error(request_of(TRY(wire::decode_cbor(payload))));
 }
 
 std::string encode_reply(const Reply& reply) {
@@ -211,20 +256,7 @@ std::string encode_reply(const Reply& reply) {
 }
 
 Result<Reply> decode_reply(std::string_view payload) {
-  const json document = TRY(wire::decode_cbor(payload));
-  Reply reply;
-  if (const auto it = document.find("error"); it != document.end() && it->is_object()) {
-    reply.error = decode_error(*it);
-    return reply;
-  }
-  const auto it = document.find("ok");
-  if (it == document.end() || !it->is_object()) return unexpected();
-  Fields fields(*it);
-  reply.fds = static_cast<int>(fields.integer("fds"));
-  TRY(fields.result());
-  if (const json* started = fields.find("started")) reply.started = TRY(decode_started(*started));
-  if (const json* usage = fields.find("usage")) reply.usage = TRY(spec::decode_usage(*usage));
-  return reply;
+  return as_protocol_error(reply_of(TRY(wire::decode_cbor(payload))));
 }
 
 std::string encode_exit(const ExitInfo& exit) {
@@ -235,7 +267,7 @@ Result<ExitInfo> decode_exit(std::string_view payload) {
   const json document = TRY(wire::decode_cbor(payload));
   const auto it = document.find("exit");
   if (it == document.end()) return unexpected();
-  return spec::decode_exit_info(*it);
+  return as_protocol_error(spec::decode_exit_info(*it));
 }
 
 std::string encode_ended(const EndedRecord& record) {
@@ -248,8 +280,10 @@ Result<EndedRecord> decode_ended(std::string_view text) {
   if (it == document.end()) return unexpected();
   EndedRecord record;
   record.exit = TRY(spec::decode_exit_info(*it));
-  if (const auto at = document.find("finished_ns"); at != document.end() && at->is_number_integer())
-    record.finished_ns = at->get<std::int64_t>();
+  Fields fields(document);
+  if (fields.find("finished_ns") != nullptr)
+    record.finished_ns = fields.integer("finished_ns", INT64_MIN, INT64_MAX);
+  TRY(fields.result());
   return record;
 }
 

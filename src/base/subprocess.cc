@@ -21,6 +21,11 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   return result;
 }
 
+std::string ending(int status) {
+  return WIFEXITED(status) ? format("exit status {}", WEXITSTATUS(status))
+                           : format("ended by signal {}", WTERMSIG(status));
+}
+
 }  // namespace
 
 Result<int> spawn(const std::vector<std::string>& argv, const SpawnOptions& options) {
@@ -124,6 +129,7 @@ Result<> run(const std::vector<std::string>& argv, std::vector<std::string> env)
   const int pid = TRY(spawn(argv, options));
   errors.write.reset();
   Result<std::string> text = read_all(errors.read.get(), 1u << 20, argv[0]);
+  errors.read.reset();  // a program that says more than is read must not wait for us for ever
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
@@ -132,7 +138,8 @@ Result<> run(const std::vector<std::string>& argv, std::vector<std::string> env)
   while (!last.empty() && last.back() == '\n') last.pop_back();
   if (auto newline = last.rfind('\n'); newline != std::string::npos) last.erase(0, newline + 1);
   return make_error(Code::kInternal, "program_failed",
-                    format("run '{}': status {}: {}", argv[0], status, last));
+                    format("run '{}': {}{}{}", argv[0], ending(status), last.empty() ? "" : ": ",
+                           last));
 }
 
 }  // namespace caisson

@@ -33,7 +33,7 @@ struct ProcessImage {
   std::vector<ResourceLimit> limits;
 };
 
-/// A sealed memfd holding `image`.
+/// A memfd holding `image`.
 Result<Fd> make_exec_block(const ProcessImage& image);
 
 /// Where a child failed; the wire values of the status pipe.

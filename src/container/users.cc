@@ -20,21 +20,24 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 std::optional<std::uint32_t> number(std::string_view text) {
   std::uint32_t value = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  // The highest number means "leave it as it is" to setresuid(2): as an id it would be a trap.
+  constexpr std::uint32_t kUnchanged = UINT32_MAX;
+  if (ec != std::errc() || end != text.data() + text.size() || value == kUnchanged)
+    return std::nullopt;
   return value;
 }
 
-/// The first line whose name is `key`, or whose id (third field) is.
+/// The first line whose name is `key`, or, when that is a number, whose id (third field) is: an
+/// image cannot give the id that a caller asked for to somebody else by a name of digits.
 std::vector<std::string_view> find_line(std::string_view file, std::string_view key) {
+  if (key.empty()) return {};
   const std::optional<std::uint32_t> id = number(key);
-  std::vector<std::string_view> by_id;
   for (std::string_view line : split(file, '\n')) {
     auto fields = split(line, ':');
     if (fields.size() < 4) continue;
-    if (fields[0] == key) return fields;
-    if (id && by_id.empty() && number(fields[2]) == id) by_id = std::move(fields);
+    if (id ? number(fields[2]) == id : fields[0] == key) return fields;
   }
-  return by_id;
+  return {};
 }
 
 Error unknown(std::string_view what, std::string_view name, std::string_view file) {

@@ -8,6 +8,7 @@
 #include "engine/box_impl.h"
 #include "engine/exec_impl.h"
 #include "engine/log_reader.h"
+#include "spec/names.h"
 #include "spec/state_json.h"
 #include "sys/socket.h"
 
@@ -44,10 +45,7 @@ BoxInfo info_of(const store::BoxRow& row) {
   BoxInfo info;
   info.id = row.id;
   info.name = row.name;
-  for (BoxState state :
-       {BoxState::kConfigured, BoxState::kStarting, BoxState::kRunning, BoxState::kPaused,
-        BoxState::kStopping, BoxState::kStopped, BoxState::kFailed})
-    if (row.state == to_string(state)) info.state = state;
+  info.state = spec::find_named<BoxState>(row.state).value_or(info.state);
   if (Result<BoxSpec> spec = spec::box_spec_from_state(row.spec_json)) info.spec = std::move(*spec);
   info.error_reason = row.error_reason;
   if (!row.exit_json.empty())

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "caisson/box.h"
+#include "engine/box_state.h"
 #include "engine/channel.h"
 #include "engine/home.h"
 
@@ -24,9 +25,6 @@ class Box::Impl final {
 }  // namespace caisson
 
 namespace caisson::engine {
-
-/// Whether the state means that a shim should be there.
-bool is_live(std::string_view state);
 
 /// An exclusive claim on a box's running: held by who starts it, then by its shim to its end.
 /// Absent when somebody holds it.

@@ -56,7 +56,7 @@ Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
   std::vector<BoxInfo> infos;
   for (store::BoxRow& row : rows) {
     BoxInfo info = engine::info_of(TRY(engine::settle(*impl_, std::move(row))));
-    if (!filter.all && !engine::is_live(to_string(info.state))) continue;
+    if (!filter.all && !engine::is_live(info.state)) continue;
     const bool matches = std::ranges::all_of(filter.labels, [&](const auto& label) {
       const auto found = info.spec.labels.find(label.first);
       return found != info.spec.labels.end() && found->second == label.second;

@@ -13,10 +13,6 @@
 
 namespace caisson::engine {
 
-bool is_live(std::string_view state) {
-  return state == "starting" || state == "running" || state == "paused" || state == "stopping";
-}
-
 Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id) {
   Fd lock = TRY(open_fd(layout.box(id) + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   // flock(2) belongs to the open file, so it passes to the shim with the descriptor and ends
@@ -33,7 +29,7 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
   update.exit_json = to_json(record.exit);
   update.finished_ns = record.finished_ns;
   [[maybe_unused]] const bool changed =
-      TRY(runtime.state.transition(id, {"starting", "running", "paused", "stopping"}, update));
+      TRY(runtime.state.transition(id, states_before(BoxState::kStopped), update));
   ::unlink((runtime.layout.ended() + "/" + id).c_str());
   return {};
 }
@@ -58,7 +54,7 @@ Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
     update.error_reason = "start box: the process that started it died";
     update.finished_ns = wall_ns();
     [[maybe_unused]] const bool changed =
-        TRY(runtime.state.transition(row.id, {"starting"}, update));
+        TRY(runtime.state.transition(row.id, states_before(BoxState::kFailed), update));
     return {};
   }
   backend::EndedRecord record;

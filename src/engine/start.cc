@@ -122,7 +122,7 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
     if (!claim) return not_startable(*row);
   }
   store::BoxUpdate starting{.state = "starting", .clear_run = true};
-  if (!TRY(runtime.state.transition(id, {"configured", "stopped", "failed"}, starting)))
+  if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
     return not_startable(*row);
 
   backend::Started started;

@@ -6,7 +6,9 @@ namespace caisson::shim {
 
 bool Connection::receive() {
   char buffer[65536];
-  for (;;) {
+  // A client that never stops sending is read in portions, so that it costs neither the memory nor
+  // the attention that others need; what is left is reported again.
+  for (int portions = 0; portions < 16; ++portions) {
     sys::Received got = sys::receive_with_fds(socket_.get(), buffer, sizeof buffer);
     if (got.bytes == -EAGAIN) return true;
     if (got.bytes <= 0) return false;
@@ -16,6 +18,7 @@ bool Connection::receive() {
     reader_.feed({buffer, static_cast<std::size_t>(got.bytes)});
     if (static_cast<std::size_t>(got.bytes) < sizeof buffer) return true;
   }
+  return true;
 }
 
 void Connection::reply(const backend::Reply& reply, std::vector<Fd> fds) {

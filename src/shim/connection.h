@@ -1,6 +1,7 @@
 // Connection: one client of the shim.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -36,7 +37,7 @@ class Connection final {
   void send_exit(const ExitInfo& exit);
   void send_data(std::uint32_t stream, std::uint64_t offset, std::string_view bytes);
 
-  void grant(std::uint64_t bytes) { credit_ += bytes; }
+  void grant(std::uint64_t bytes) { credit_ += std::min(bytes, UINT64_MAX - credit_); }
   /// How many bytes of output this client will take now.
   std::uint64_t credit() const { return credit_; }
 

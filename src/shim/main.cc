@@ -40,6 +40,7 @@ bool detach_from_caller(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
   ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file-size limit of the caller ends the log, not the box
   ::umask(077);
   return ::chdir("/") == 0;
 }

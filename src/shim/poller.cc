@@ -18,7 +18,9 @@ void Poller::watch(int fd, std::uint32_t events, Handler handler) {
   epoll_event event{};
   event.events = events;
   event.data.fd = fd;
-  const int op = watches_.contains(fd) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  const auto found = watches_.find(fd);
+  const bool listed = found != watches_.end() && found->second.events != 0;
+  const int op = listed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   ::epoll_ctl(epoll_.get(), op, fd, &event);
   watches_[fd] = {events, std::move(handler)};
 }
@@ -47,7 +49,9 @@ void Poller::forget(int fd) {
 
 Poller::TimerId Poller::after(std::int64_t delay_ns, std::function<void()> handler) {
   const TimerId id = next_timer_++;
-  timers_.emplace(boot_ns() + std::max<std::int64_t>(delay_ns, 0), Timer{id, std::move(handler)});
+  const std::int64_t now = boot_ns();
+  const std::int64_t delay = std::clamp<std::int64_t>(delay_ns, 0, INT64_MAX - now);
+  timers_.emplace(now + delay, Timer{id, std::move(handler)});
   return id;
 }
 

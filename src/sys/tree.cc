@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <cstring>
 
 #include "base/fd.h"
@@ -12,43 +14,104 @@
 namespace caisson::sys {
 namespace {
 
-Result<> remove_below(Fd directory, const std::string& name, dev_t device) {
-  struct stat info{};
-  if (::fstat(directory.get(), &info) < 0) return sys_error("stat", name);
-  if (device != 0 && info.st_dev != device) return errno_error(EXDEV, "remove", name);
-  DIR* dir = ::fdopendir(directory.get());
-  if (dir == nullptr) return sys_error("read directory", name);
-  directory.release();
-  ScopeExit close([dir] { ::closedir(dir); });
-  while (const dirent* entry = ::readdir(dir)) {
-    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    TRY(remove_tree(::dirfd(dir), entry->d_name));
-  }
-  return {};
+/// True when `name` is gone; false when it is a directory with entries.
+Result<bool> remove_entry(int parent, const std::string& name) {
+  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return true;
+  if (errno != EISDIR && errno != EPERM) return sys_error("remove", name);
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
+  if (errno != ENOTEMPTY && errno != EEXIST) return sys_error("remove", name);
+  return false;
 }
+
+Result<> remove_empty(int parent, const std::string& name) {
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  return sys_error("remove", name);
+}
+
+/// Deletes what is below one directory. A box chooses how deep its trees are: at a fixed depth they
+/// are moved up to the top and deleted from there, so that descriptors and stack are bounded.
+class Remover final {
+ public:
+  explicit Remover(Fd top) : top_(std::move(top)) {}
+
+  Result<> run(const std::string& name) {
+    struct stat info{};
+    if (::fstat(top_.get(), &info) < 0) return sys_error("stat", name);
+    device_ = info.st_dev;
+    do {
+      moved_ = false;
+      TRY(empty(TRY(open_at(top_.get(), ".", O_RDONLY | O_DIRECTORY)), name, 0));
+    } while (moved_);
+    return {};
+  }
+
+  /// Opens a directory for removal, and lets us in: our own files may lie in directories that we
+  /// made unwritable.
+  static Result<Fd> open(int parent, const std::string& name) {
+    constexpr int kFlags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    Fd directory(::openat(parent, name.c_str(), kFlags | O_RDONLY));
+    if (!directory && errno == EACCES) {
+      // Found first and changed then, so that the name cannot come to mean something else.
+      const Fd found(::openat(parent, name.c_str(), kFlags | O_PATH));
+      if (found) ::chmod(format("/proc/self/fd/{}", found.get()).c_str(), 0700);
+      directory = Fd(::openat(parent, name.c_str(), kFlags | O_RDONLY));
+    }
+    if (!directory) return sys_error("open directory", name);
+    struct stat info{};
+    if (::fstat(directory.get(), &info) < 0) return sys_error("stat", name);
+    if ((info.st_mode & 0700) != 0700) ::fchmod(directory.get(), 0700);
+    return directory;
+  }
+
+ private:
+  Result<> empty(Fd directory, const std::string& name, int depth) {
+    DIR* dir = ::fdopendir(directory.get());
+    if (dir == nullptr) return sys_error("read directory", name);
+    directory.release();
+    ScopeExit close([dir] { ::closedir(dir); });
+    while (const dirent* entry = ::readdir(dir)) {
+      if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
+      if (TRY(remove_entry(::dirfd(dir), entry->d_name))) continue;
+      TRY(remove_below(::dirfd(dir), entry->d_name, depth));
+    }
+    return {};
+  }
+
+  Result<> remove_below(int parent, const std::string& name, int depth) {
+    constexpr int kDepth = 64;
+    // The kernel does not let a mount point go, but it would let us empty it.
+    struct stat info{};
+    if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
+      return sys_error("stat", name);
+    if (info.st_dev != device_) return errno_error(EXDEV, "remove", name);
+    Fd directory = TRY(open(parent, name));
+    if (depth == kDepth) return move_up(parent, name);
+    TRY(empty(std::move(directory), name, depth + 1));
+    return remove_empty(parent, name);
+  }
+
+  Result<> move_up(int parent, const std::string& name) {
+    moved_ = true;
+    for (;;) {
+      const std::string above = format("removed-{}", next_++);
+      if (::renameat(parent, name.c_str(), top_.get(), above.c_str()) == 0) return {};
+      const bool taken = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR;
+      if (!taken) return sys_error("move up for removal", name);
+    }
+  }
+
+  Fd top_;
+  dev_t device_ = 0;
+  bool moved_ = false;
+  std::uint64_t next_ = 0;
+};
 
 }  // namespace
 
 Result<> remove_tree(int parent, const std::string& name) {
-  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR && errno != EPERM) return sys_error("remove", name);
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-  if (errno != ENOTEMPTY && errno != EEXIST) return sys_error("remove", name);
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  Fd directory(::openat(parent, name.c_str(), kFlags));
-  if (!directory && errno == EACCES && ::fchmodat(parent, name.c_str(), 0700, 0) == 0)
-    directory = Fd(::openat(parent, name.c_str(), kFlags));
-  if (!directory) return sys_error("open directory", name);
-  struct stat above{};
-  if (::fstat(parent, &above) < 0) return sys_error("stat", name);
-  // Our own files may lie in directories we made unwritable.
-  struct stat own{};
-  if (::fstat(directory.get(), &own) == 0 && (own.st_mode & 0700) != 0700)
-    ::fchmod(directory.get(), 0700);
-  TRY(remove_below(std::move(directory), name, above.st_dev));
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT)
-    return sys_error("remove", name);
-  return {};
+  if (TRY(remove_entry(parent, name))) return {};
+  TRY(Remover(TRY(Remover::open(parent, name))).run(name));
+  return remove_empty(parent, name);
 }
 
 }  // namespace caisson::sys

@@ -113,7 +113,7 @@ std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view use
     const auto second = first == line.npos ? line.npos : line.find(':', first + 1);
     if (second == line.npos) continue;
     const std::string_view who = line.substr(0, first);
-    if (who != user && who != number) continue;
+    if (who.empty() || (who != user && who != number)) continue;
     IdRange range;
     const char* stop = line.data() + line.size();
     const auto a = std::from_chars(line.data() + first + 1, stop, range.outside);

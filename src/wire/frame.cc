@@ -63,21 +63,23 @@ Result<std::uint64_t> decode_credit(const Frame& frame) {
   return get<std::uint64_t>(frame.payload);
 }
 
+/// Keeps what is incomplete at the front, so that the buffer stays bounded by one frame.
+std::optional<Frame> FrameReader::incomplete() {
+  buffer_.erase(0, position_);
+  position_ = 0;
+  return std::nullopt;
+}
+
 Result<std::optional<Frame>> FrameReader::next() {
   const std::string_view rest = std::string_view(buffer_).substr(position_);
-  if (rest.size() < kHeaderSize) return std::optional<Frame>();
+  if (rest.size() < kHeaderSize) return incomplete();
   const auto length = get<std::uint32_t>(rest);
   const auto type = static_cast<std::uint8_t>(rest[4]);
   if (length > kMaxPayload)
     return protocol_error(
         format("decode frame: length {} above the limit {}", length, kMaxPayload));
   if (type < 1 || type > 5) return protocol_error(format("decode frame: unknown type {}", type));
-  if (rest.size() < kHeaderSize + length) {
-    // Keep what is incomplete at the front, so that the buffer stays bounded by one frame.
-    buffer_.erase(0, position_);
-    position_ = 0;
-    return std::optional<Frame>();
-  }
+  if (rest.size() < kHeaderSize + length) return incomplete();
   Frame frame{static_cast<FrameType>(type), get<std::uint32_t>(rest.substr(5)),
               std::string(rest.substr(kHeaderSize, length))};
   position_ += kHeaderSize + length;

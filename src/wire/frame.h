@@ -52,8 +52,12 @@ class FrameReader final {
   /// The next complete frame, absent when more bytes are needed.
   Result<std::optional<Frame>> next();
   bool idle() const { return position_ == buffer_.size(); }
+  /// How many bytes are held: after `next` said "absent", less than one frame.
+  std::size_t held() const { return buffer_.size(); }
 
  private:
+  std::optional<Frame> incomplete();
+
   std::string buffer_;
   std::size_t position_ = 0;
 };
