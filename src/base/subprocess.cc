@@ -137,9 +137,9 @@ Result<> run(const std::vector<std::string>& argv, std::vector<std::string> env)
   std::string last = text ? *text : "";
   while (!last.empty() && last.back() == '\n') last.pop_back();
   if (auto newline = last.rfind('\n'); newline != std::string::npos) last.erase(0, newline + 1);
-  return make_error(Code::kInternal, "program_failed",
-                    format("run '{}': {}{}{}", argv[0], ending(status), last.empty() ? "" : ": ",
-                           last));
+  return make_error(
+      Code::kInternal, "program_failed",
+      format("run '{}': {}{}{}", argv[0], ending(status), last.empty() ? "" : ": ", last));
 }
 
 }  // namespace caisson
