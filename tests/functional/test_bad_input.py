@@ -23,7 +23,7 @@ BAD_RUNS = [
     (("run", "--memory", "99999999999999999999", "host:", "true"), "99999999999999999999"),
     (("run", "--memory", "1", "host:", "true"), "memory"),
     (("run", "--timeout", "soon", "host:", "true"), "soon"),
-    (("run", "--timeout", "0s", "host:", "true"), "0"),
+    (("run", "--timeout", "0s", "host:", "true"), "wall_time"),
     (("run", "--cpus", "many", "host:", "true"), "many"),
     (("run", "--cpus", "0", "host:", "true"), "cpus"),
     (("run", "--pids", "0", "host:", "true"), "pids"),

@@ -22,10 +22,16 @@ def missing_subuid():
     if not shutil.which("newuidmap"):
         return "newuidmap is not installed"
     for file in ("/etc/subuid", "/etc/subgid"):
-        lines = Path(file).read_text().splitlines() if os.path.exists(file) else []
-        if not any(line.split(":")[0] in (USER, str(os.geteuid())) for line in lines):
+        if not subordinate_ranges(file):
             return f"{file} has no range for '{USER}'"
     return None
+
+
+def subordinate_ranges(file="/etc/subuid"):
+    """[(first, count)] of this user."""
+    lines = Path(file).read_text().splitlines() if os.path.exists(file) else []
+    fields = [line.split(":") for line in lines]
+    return [(int(f[1]), int(f[2])) for f in fields if len(f) == 3 and f[0] in (USER, str(os.geteuid()))]
 
 
 def missing_memory_limit():
