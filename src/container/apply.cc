@@ -101,9 +101,23 @@ Result<Fd> Apply::mount_point(const std::string& target) const {
   return plain;
 }
 
+namespace {
+
+/// The path was without links when the box was made. Another box that can write to a part of it
+/// may have put one there since, which would show this box whatever it leads to.
+Result<Fd> open_source(const std::string& path) {
+  Result<Fd> source = sys::open_real(path, O_PATH);
+  if (source || source.error().sys_errno != ELOOP) return source;
+  Error error = make_error(Code::kFailedPrecondition, "mount_source_unsafe",
+                           format("open bind source '{}': it has become a symbolic link", path),
+                           "a box is shown the path as it was when the box was made; make it anew");
+  return error;
+}
+
+}  // namespace
+
 Result<> Apply::take(const MountBind& step) {
-  // The path was canonical when the spec was checked; a link that appeared since is refused.
-  Fd source = TRY(open_fd(step.source, O_PATH));
+  Fd source = TRY(open_source(step.source));
   struct stat info{};
   if (::fstat(source.get(), &info) < 0) return sys_error("stat", step.source);
   Fd tree = TRY(sys::clone_mount(source.get(), step.source));

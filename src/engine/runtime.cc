@@ -8,6 +8,7 @@
 #include "container/limits.h"
 #include "container/plan.h"
 #include "engine/box_impl.h"
+#include "engine/volumes.h"
 #include "image/rootfs.h"
 #include "spec/seccomp_policy.h"
 #include "spec/state_json.h"
@@ -38,7 +39,7 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   row.id = TRY(make_ulid());
   row.name = spec.name;
   row.state = "configured";
-  row.spec_json = to_json(spec);
+  row.spec_json = to_json(TRY(engine::with_real_sources(spec)));
   row.created_ns = wall_ns();
   row.auto_remove = spec.auto_remove;
   TRY(impl_->state.insert(row));

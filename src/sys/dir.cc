@@ -32,6 +32,16 @@ Result<Fd> Dir::open_no_symlinks(std::string_view path, int flags) const {
   return resolve(path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
+Result<Fd> open_real(const std::string& path, int flags) {
+  struct open_how request {};
+  request.flags = static_cast<unsigned>(flags | O_CLOEXEC);
+  request.resolve = RESOLVE_NO_SYMLINKS;
+  Fd fd(static_cast<int>(
+      ::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &request, sizeof request)));
+  if (!fd) return sys_error("open", path);
+  return fd;
+}
+
 std::string parent_of(std::string_view path) {
   while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
   const auto slash = path.rfind('/');

@@ -34,6 +34,9 @@ class Dir final {
   Fd fd_;
 };
 
+/// Opens an absolute path of the host in which no component is a symbolic link, ELOOP otherwise.
+Result<Fd> open_real(const std::string& path, int flags);
+
 /// The components of a path without empty ones and "."; ".." is kept.
 std::string parent_of(std::string_view path);
 
