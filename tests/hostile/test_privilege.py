@@ -116,7 +116,7 @@ def test_setuid_file_made_in_a_box_is_out_of_reach_on_the_host(caisson, image):
     path = f"{caisson.home}/boxes/{box}/upper/mine"
     if os.geteuid() == 0:
         wait_for(lambda: os.path.exists(path) and os.stat(path).st_mode & stat.S_ISUID)
-        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", path],
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", path],
                               capture_output=True, text=True, timeout=10, check=False)
         assert done.returncode != 0
         assert "euid" not in done.stdout

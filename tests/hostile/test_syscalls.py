@@ -34,8 +34,8 @@ def golden(profile):
         if len(rest) == 2 and rest[0].isdigit():
             calls[int(rest[0])] = rest[1]
         elif name.startswith("socket("):
-            family, kind, protocol = name[7:].rstrip(",)"), rest[0].rstrip(","), rest[1].rstrip(")")
-            if protocol == "0":
+            family, kind, protocol = (word.strip("socket(,)") for word in (name, *rest[:2]))
+            if family.isdigit() and protocol == "0":
                 sockets[int(family), int(kind)] = rest[2]
     return calls, sockets
 
@@ -71,7 +71,7 @@ def test_dangerous_calls_are_refused(inside, profile):
 
 
 def test_numbers_beyond_the_table_are_absent(inside):
-    numbers = [str(n) for n in (*range(470, 600), 0x3fffffff, 1 << 29, 1 << 31)]
+    numbers = [str(n) for n in (*range(470, 600), 0x3fffffff, 1 << 29)]
     done = inside("sweep", *numbers)
     assert {line.split(" ", 1)[1] for line in done.stdout.splitlines()} == {str(errno.ENOSYS)}
 
@@ -150,12 +150,12 @@ tell({"attach": call(101, 16, 1, 0, 0), "seize": call(101, 0x4206, 1, 0, 0), "pe
 
 @pytest.mark.parametrize("seccomp", [[], ["--security", "seccomp=unconfined"]])
 def test_first_process_cannot_be_signalled_or_starved(caisson, seccomp):
-    script = """for s in HUP INT QUIT ILL ABRT KILL USR1 SEGV TERM STOP TSTP CHLD SYS; do kill -$s 1; done
-for s in STOP KILL; do kill -$s -1 & done; wait"""
-    box = caisson.detached("setsid", "sleep", "1000", options=seccomp)
-    caisson("exec", "--timeout", "5s", box, "--", "sh", "-c", "for s in HUP INT QUIT ILL KILL USR1 SEGV TERM STOP SYS; do kill -$s 1; done")
-    assert caisson("exec", box, "--", "echo", "alive").stdout == "alive\n"
-    caisson("exec", "--timeout", "5s", box, "--", "sh", "-c", script)
+    box = caisson.detached("sleep", "1000", options=seccomp)
+    for target in ("1", "-1"):
+        names = "HUP INT QUIT ILL KILL USR1 SEGV TERM STOP SYS" if target == "1" else "STOP"
+        script = f"for s in {names}; do kill -$s {target}; done"
+        caisson("exec", "--timeout", "5s", box, "--", "sh", "-c", script)
+        assert caisson("exec", box, "--", "echo", "alive").stdout == "alive\n"
     found = run_inside(caisson, "tell([attempt(lambda: os.setpriority(0, 1, 19)), write('/proc/1/oom_score_adj', '1000')])")
     caisson("rm", "-f", box, check=True)
     assert set(found) <= {"EACCES", "EPERM"}, found
