@@ -82,7 +82,8 @@ TEST(IdRanges, ALinkInTheFilesPlaceIsRefused) {
 TEST(UserNamespace, HasTheMapThatWasAskedFor) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to map a range of ids";
   const IdMap map{{{0, 1'900'000'000, 65536}}, {{0, 1'900'000'000, 65536}}};
-  const Fd userns = make_user_namespace(map, 1'900'000'000, 1'900'000'000).value();
+  NewUserNamespace making = NewUserNamespace::begin(1'900'000'000, 1'900'000'000).value();
+  const Fd userns = making.finish(map).value();
   EXPECT_EQ(run_in_child([&] {
               ASSERT_EQ(::setns(userns.get(), CLONE_NEWUSER), 0);
               ASSERT_EQ(::syscall(SYS_setresuid, 5, 5, 5), 0);
