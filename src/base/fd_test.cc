@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson {
 namespace {
@@ -76,6 +76,27 @@ TEST(Spawn, MissingProgramIsAnError) {
   const auto missing = spawn({"/nowhere/program"}, {});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().message, "start program '/nowhere/program': No such file or directory");
+}
+
+TEST(SpawnDetached, IsNoChildAndHasOnlyItsDescriptors) {
+  Pipe pipe = make_pipe().value();
+  const Fd out(::fcntl(pipe.write.get(), F_DUPFD_CLOEXEC, 20));
+  pipe.write.reset();
+  ASSERT_TRUE(spawn_detached(
+      {"/bin/sh", "-c", "echo $PPID $# \"$1\" >&5; exec sleep 0", "sh", "a b"}, {{out.get(), 5}}));
+  EXPECT_LT(::waitpid(-1, nullptr, __WALL), 0);
+  EXPECT_EQ(errno, ECHILD);
+  char line[100] = {};
+  ASSERT_GT(::read(pipe.read.get(), line, sizeof line - 1), 0);
+  EXPECT_NE(std::atoi(line), ::getpid());
+  EXPECT_NE(std::string(line).find(" 1 a b\n"), std::string::npos) << line;
+}
+
+TEST(SpawnDetached, MissingProgramIsAnError) {
+  const auto missing = spawn_detached({"/nowhere/program"}, {});
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().message, "start program '/nowhere/program': No such file or directory");
+  EXPECT_LT(::waitpid(-1, nullptr, __WALL), 0) << "nothing is left to reap";
 }
 
 TEST(Run, SuccessAndFailure) {

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::container {
 namespace {

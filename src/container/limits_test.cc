@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::container {
 namespace {

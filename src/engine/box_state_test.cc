@@ -5,7 +5,7 @@
 #include <set>
 #include <utility>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 #include "spec/names.h"
 #include "store/state.h"
 

@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::engine {
 namespace {

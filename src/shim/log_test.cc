@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/clock.h"
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::shim {
 namespace {

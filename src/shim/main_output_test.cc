@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::shim {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <fstream>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 #include "sys/tree.h"
 
 namespace caisson::sys {

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::sys {
 namespace {

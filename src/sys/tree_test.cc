@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "base/fd.h"
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 
 namespace caisson::sys {
 namespace {

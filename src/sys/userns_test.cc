@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "base/test_support.h"
+#include "base/unit_test_support.h"
 #include "sys/socket.h"
 
 namespace caisson::sys {
