@@ -94,10 +94,10 @@ std::vector<ResourceLimit> resource_limits(const BoxSpec& spec) {
 }
 
 void fill_from_accounts(Usage& usage, const rusage& used, const std::optional<sys::ProcessIo>& io) {
-  if (!usage.cpu_user || !usage.cpu_system) {
-    usage.cpu_user = of(used.ru_utime);
-    usage.cpu_system = of(used.ru_stime);
-  }
+  // Both accounts are lower bounds: a cgroup may count in timer ticks, so that short runs have
+  // none; wait4(2) counts exactly, but only what init has reaped.
+  usage.cpu_user = std::max(usage.cpu_user.value_or(of(used.ru_utime)), of(used.ru_utime));
+  usage.cpu_system = std::max(usage.cpu_system.value_or(of(used.ru_stime)), of(used.ru_stime));
   // Task accounts count a buffered write when the page is dirtied; cgroup v1 does not see it.
   if (!usage.read_bytes && io) usage.read_bytes = io->read_bytes;
   if (!usage.write_bytes && io) usage.write_bytes = io->write_bytes;

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,18 +165,21 @@ Result<std::string> host_view(const std::string& home) {
   std::string path = all + "/" + signature();
   if (::access(path.c_str(), F_OK) == 0) return path;
   if (::mkdir(all.c_str(), 0700) < 0 && errno != EEXIST) return sys_error("create directory", all);
-  const std::string name = format(".{}.tmp", ::getpid());
-  Fd parent = TRY(open_fd(all, O_PATH | O_DIRECTORY));
+  // One process builds and the others wait for it: the tree has hundreds of files. What a builder
+  // that was killed left is cleared by the next.
+  Fd parent = TRY(open_fd(all, O_RDONLY | O_DIRECTORY));
+  while (::flock(parent.get(), LOCK_EX) < 0)
+    if (errno != EINTR) return sys_error("lock", all);
+  if (::access(path.c_str(), F_OK) == 0) return path;
+  const std::string name = ".building";
   TRY(sys::remove_tree(parent.get(), name));
   if (::mkdirat(parent.get(), name.c_str(), 0755) < 0) return sys_error("create directory", all);
   ScopeExit undo([&] { [[maybe_unused]] Result<> removed = sys::remove_tree(parent.get(), name); });
   TRY(Builder(all + "/" + name).build());
   if (::chmod((all + "/" + name).c_str(), 0755) < 0) return sys_error("set mode of", all);
-  // Another process may have been faster; then its tree is as good as ours.
-  if (::renameat(parent.get(), name.c_str(), AT_FDCWD, path.c_str()) == 0)
-    undo.release();
-  else if (errno != EEXIST && errno != ENOTEMPTY)
+  if (::renameat(parent.get(), name.c_str(), AT_FDCWD, path.c_str()) < 0)
     return sys_error("rename into place", path);
+  undo.release();
   return path;
 }
 
