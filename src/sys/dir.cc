@@ -33,11 +33,10 @@ Result<Fd> Dir::open_no_symlinks(std::string_view path, int flags) const {
 }
 
 Result<Fd> open_real(const std::string& path, int flags) {
-  struct open_how request {};
+  struct open_how request{};
   request.flags = static_cast<unsigned>(flags | O_CLOEXEC);
   request.resolve = RESOLVE_NO_SYMLINKS;
-  Fd fd(static_cast<int>(
-      ::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &request, sizeof request)));
+  Fd fd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &request, sizeof request)));
   if (!fd) return sys_error("open", path);
   return fd;
 }
