@@ -134,7 +134,7 @@ TEST(ResourceLimits, TheSmallerOfFileAndDiskSize) {
   EXPECT_EQ(limit_of(resource_limits(spec), RLIMIT_FSIZE)->soft, 500u);
 }
 
-TEST(Accounts, FillOnlyWhatIsAbsent) {
+TEST(Accounts, CompleteWhatCgroupsSay) {
   rusage used{};
   used.ru_utime = {1, 500'000};
   used.ru_stime = {0, 250'000};
@@ -146,9 +146,10 @@ TEST(Accounts, FillOnlyWhatIsAbsent) {
   EXPECT_EQ(usage.peak_memory_bytes, 10240u);
   EXPECT_EQ(usage.read_bytes, 11u);
   EXPECT_EQ(usage.write_bytes, 22u);
+  // Of two lower bounds of the processor time the larger one counts.
   Usage known{.peak_memory_bytes = 1,
-              .cpu_user = 2ns,
-              .cpu_system = 3ns,
+              .cpu_user = 2s,
+              .cpu_system = 3s,
               .read_bytes = 4,
               .write_bytes = 5};
   const Usage before = known;

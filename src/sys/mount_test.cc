@@ -87,6 +87,7 @@ TEST_F(MountTest, ChangeRootLeavesNothingOfTheOldOne) {
     ASSERT_TRUE(attach(root.get(), place("target").get(), "target"));
     const auto changed = change_root(root.get());
     ASSERT_TRUE(changed) << changed.error().message;
+    ASSERT_TRUE(drop_old_root());
     EXPECT_EQ(::access("/inside", F_OK), 0);
     EXPECT_NE(::access("/proc", F_OK), 0);
     EXPECT_NE(::access("/../../etc/passwd", F_OK), 0);
