@@ -122,7 +122,7 @@ def check_module_file(path, relative, modules):
     module = modules.get(name)
     if module is None:
         return [f"{relative}: module '{name}' is not in the layer table"]
-    is_test = bool(re.search(r"_test(_\w+)?\.(cc|h)$", relative.name))
+    is_test = bool(re.search(r"(_test|test_support)\.(cc|h)$", relative.name))
     faults = []
     for bracket, header in INCLUDE.findall(path.read_text()):
         if bracket == "<":
