@@ -28,8 +28,7 @@ Result<> write_map(const std::string& path, const std::string& text) {
 }
 
 /// Runs in the helper: becomes the owner, makes the namespace, and waits to be read and killed.
-[[noreturn]] void hold_namespace(int report, uid_t uid, gid_t gid) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+[[noreturn]] void hold_namespace(pid_t parent, int report, uid_t uid, gid_t gid) {
   // Without the fixup a change of uid keeps the capabilities, which unshare may need where
   // unprivileged user namespaces are forbidden.
   int err = 0;
@@ -37,8 +36,11 @@ Result<> write_map(const std::string& path, const std::string& text) {
       ::syscall(SYS_setresgid, gid, gid, gid) < 0 || ::syscall(SYS_setresuid, uid, uid, uid) < 0 ||
       ::unshare(CLONE_NEWUSER) < 0)
     err = errno;
-  // A change of ids makes the process undumpable, and its /proc files root's.
+  // A change of ids makes the process undumpable, and its /proc files root's; it also clears the
+  // parent-death signal, prctl(2). A parent that died before sends none.
   ::prctl(PR_SET_DUMPABLE, 1);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
   [[maybe_unused]] const ssize_t n = ::write(report, &err, sizeof err);
   for (;;) ::pause();
 }
@@ -77,9 +79,10 @@ Result<> run_map_tool(const char* program, pid_t pid, const std::vector<IdRange>
 
 Result<NewUserNamespace> NewUserNamespace::begin(uid_t owner_uid, gid_t owner_gid) {
   Pipe ready = TRY(make_pipe());
+  const pid_t self = ::getpid();
   const pid_t helper = ::fork();
   if (helper < 0) return sys_error("fork helper for user namespace", "");
-  if (helper == 0) hold_namespace(ready.write.get(), owner_uid, owner_gid);
+  if (helper == 0) hold_namespace(self, ready.write.get(), owner_uid, owner_gid);
   return NewUserNamespace(helper, std::move(ready.read));
 }
 
