@@ -147,11 +147,8 @@ TEST(Accounts, CompleteWhatCgroupsSay) {
   EXPECT_EQ(usage.read_bytes, 11u);
   EXPECT_EQ(usage.write_bytes, 22u);
   // Of two lower bounds of the processor time the larger one counts.
-  Usage known{.peak_memory_bytes = 1,
-              .cpu_user = 2s,
-              .cpu_system = 3s,
-              .read_bytes = 4,
-              .write_bytes = 5};
+  Usage known{
+      .peak_memory_bytes = 1, .cpu_user = 2s, .cpu_system = 3s, .read_bytes = 4, .write_bytes = 5};
   const Usage before = known;
   fill_from_accounts(known, used, sys::ProcessIo{11, 22});
   EXPECT_EQ(known, before);
