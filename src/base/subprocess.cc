@@ -76,11 +76,10 @@ int become_program(void* argument) {
   ::setsid();
   for (std::size_t i = 0; i < detached->count; ++i)
     ::dup2(detached->fds[i].first, detached->fds[i].second);
-  for (int s : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD}) {
-    struct sigaction defaults{};
-    defaults.sa_handler = SIG_DFL;
-    ::sigaction(s, &defaults, nullptr);
-  }
+  // What the caller ignores would stay ignored after exec, in the box too.
+  struct sigaction defaults{};
+  defaults.sa_handler = SIG_DFL;
+  for (int s = 1; s < NSIG; ++s) ::sigaction(s, &defaults, nullptr);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -72,10 +72,10 @@ class Child final {
     check(::dup2(in, 0) == 0 && ::dup2(out, 1) == 1 && ::dup2(err, 2) == 2, ExecStep::kStdio);
     if (header_->terminal) check(::ioctl(0, TIOCSCTTY, 0) == 0, ExecStep::kSession);
     check(::syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0, ExecStep::kStdio);
-    // exec resets handlers, but not what is ignored: the shim ignores these.
+    // exec resets handlers, but not what is ignored; the shim ignores some.
     struct sigaction defaults{};
     defaults.sa_handler = SIG_DFL;
-    for (int s : {SIGPIPE, SIGHUP, SIGINT}) ::sigaction(s, &defaults, nullptr);
+    for (int s = 1; s < NSIG; ++s) ::sigaction(s, &defaults, nullptr);
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -84,7 +84,9 @@ def test_a_restarted_box_keeps_its_files_and_loses_its_past(caisson):
 
 def test_a_failed_box_can_be_started_again(caisson, workdir):
     root = workdir / "shared"
+    root.mkdir()
     box = caisson("create", "-v", f"{root}:/data", "host:", "cat", "/data/f", check=True).stdout.strip()
+    root.rmdir()
     assert caisson("start", box).returncode == 1
     assert caisson.inspect(box)["state"] == "failed"
     root.mkdir()
