@@ -31,6 +31,23 @@ TEST(SubordinateIds, WrongLinesDoNotCount) {
   EXPECT_EQ(subordinate_ids(":1:2\n", "", 1000), Ranges{});
 }
 
+TEST(SameIds, AreSplitWhereTheParentsLinesAre) {
+  EXPECT_EQ(same_ids({}, 1), (Ranges{{0, 0, 1}}));
+  EXPECT_EQ(same_ids({{0, 100000, 65536}}, 65536), (Ranges{{0, 0, 1}, {1, 1, 65535}}));
+  EXPECT_EQ(same_ids({{0, 5, 10}, {0, 50, 10}}, 21), (Ranges{{0, 0, 1}, {1, 1, 10}, {11, 11, 10}}));
+  EXPECT_EQ(same_ids({{0, 5, 10}, {0, 50, 10}}, 11), (Ranges{{0, 0, 1}, {1, 1, 10}}));
+  EXPECT_EQ(same_ids({{0, 5, 10}, {0, 50, 10}}, 15), (Ranges{{0, 0, 1}, {1, 1, 10}, {11, 11, 4}}));
+}
+
+TEST(UserNamespace, AnUnfinishedOneLeavesNoHelper) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  {
+    NewUserNamespace::begin(1'900'000'000, 1'900'000'000).value();
+  }
+  EXPECT_LT(::waitpid(-1, nullptr, __WALL), 0);
+  EXPECT_EQ(errno, ECHILD);
+}
+
 TEST(IdRanges, TwoClaimsDifferAndAreFreedOnClose) {
   const TestDirectory test;
   const std::string file = test / "ranges";
