@@ -80,8 +80,10 @@ Result<double> runc_life(const Runc& runc) {
 
 Result<> measure_lives(const Options& options, Runtime& runtime, Samples& samples) {
   const Runc runc(options);
+  Calm calm;
   for (int round = -kWarmUps; round < options.rounds; ++round) {
     Samples warm_up;
+    if (round >= 0) TRY(calm.wait(samples));
     TRY(one_life(runtime, round < 0 ? warm_up : samples));
     // runc takes ten times as long, and its median is as good from fewer rounds.
     if (!runc.wanted() || round < 0 || round % 3 != 0) continue;
@@ -113,8 +115,10 @@ Result<> measure_execs(const Options& options, Runtime& runtime, Samples& sample
     if (runc.wanted()) [[maybe_unused]]
       Result<double> r = runc.remove();
   });
+  Calm calm;
   for (int round = -kWarmUps; round < options.rounds; ++round) {
     Samples warm_up;
+    if (round >= 0) TRY(calm.wait(samples));
     TRY(one_exec_round(runc, box, round < 0 ? warm_up : samples));
   }
   return {};

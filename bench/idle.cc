@@ -82,6 +82,8 @@ Result<> measure_caisson(const Options& options, Samples& samples) {
   Runtime runtime = TRY(Runtime::open());
   std::vector<Box> boxes;
   ScopeExit remove([&boxes] { [[maybe_unused]] Result<> r = remove_all(boxes, nullptr); });
+  Calm calm;
+  TRY(calm.wait(samples));
   const std::int64_t before = TRY(available_kib());
   TRY(make_boxes(runtime, options.boxes, boxes, samples));
   const std::int64_t after = TRY(available_kib());

@@ -6,8 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <sstream>
 
+#include "base/fd.h"
 #include "base/scope_exit.h"
 
 namespace caisson::bench {
@@ -16,7 +20,36 @@ namespace {
 /// The only thing a signal handler may touch.
 volatile sig_atomic_t stop_asked = 0;
 
+/// How busy all processors were for the last tenth of a second, from 0 to 1 (proc(5), /proc/stat).
+Result<double> busy_share() {
+  double busy[2] = {}, total[2] = {};
+  for (int look = 0; look < 2; ++look) {
+    if (look == 1) ::usleep(100'000);
+    std::istringstream line(TRY(read_file("/proc/stat")).substr(std::strlen("cpu ")));
+    for (int column = 0; column < 8; ++column) {
+      double ticks = 0;
+      line >> ticks;
+      total[look] += ticks;
+      if (column != 3 && column != 4) busy[look] += ticks;  // idle and iowait
+    }
+  }
+  return (busy[1] - busy[0]) / std::max(total[1] - total[0], 1.0);
+}
+
 }  // namespace
+
+Result<> Calm::wait(Samples& samples) {
+  constexpr double kIdle = 0.15;
+  while (tries_left_ > 0) {
+    TRY(check_stop());
+    --tries_left_;
+    if (TRY(busy_share()) > kIdle) continue;
+    samples.add("busy_rounds", 0);
+    return {};
+  }
+  samples.add("busy_rounds", 1);
+  return {};
+}
 
 void Samples::print() const {
   for (const auto& [name, values] : values_) {

@@ -47,6 +47,16 @@ Result<> reap(pid_t pid, std::string_view name);
 /// Starts and reaps a program; the milliseconds it took.
 Result<double> time_program(const std::vector<std::string>& argv);
 
+/// Lets a round begin on an idle machine: waits until nothing else runs, but all rounds together
+/// not longer than a minute. Adds to `busy_rounds` 1 for a round that begins on a busy one, else 0.
+class Calm final {
+ public:
+  Result<> wait(Samples& samples);
+
+ private:
+  int tries_left_ = 600;
+};
+
 /// From here on SIGINT and SIGTERM make `check_stop` fail instead of ending the process.
 void catch_stop_signals();
 Result<> check_stop();

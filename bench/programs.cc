@@ -34,7 +34,9 @@ std::vector<Program> programs(const Options& options) {
 
 Result<> measure_programs(const Options& options, Samples& samples) {
   const std::vector<Program> all = programs(options);
+  Calm calm;
   for (int round = -kWarmUps; round < options.rounds; ++round) {
+    if (round >= 0) TRY(calm.wait(samples));
     for (const Program& program : all) {
       const double ms = TRY(time_program(program.argv));
       if (round >= 0) samples.add(program.name, ms);

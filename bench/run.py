@@ -133,6 +133,12 @@ class Host:
                     f"at the start; {', '.join(versions)}")
 
 
+def busy_rounds(samples):
+    rounds = samples.get("busy_rounds", [])
+    return (f"{sum(rounds):.0f} of {len(rounds)} rounds began while something else kept more than "
+            "15 % of the machine busy")
+
+
 def report(samples, host, markdown):
     table = Table(("what", "p50", "p90", "peer", "peer p50", "ratio", "budget", "met"), markdown)
     for figure in figures(samples):
@@ -140,7 +146,7 @@ def report(samples, host, markdown):
     steps = Table(("stage of a start", "p50 ms", "p90 ms", "share"), markdown)
     for cells in stages(samples):
         steps.row(cells)
-    print(f"{host.text}\n")
+    print(f"{host.text}; {busy_rounds(samples)}\n")
     if steps.rows:
         print(f"{steps}\n")
     print(table)
@@ -164,7 +170,8 @@ def main():
         else:
             print("bench: without runc, which here runs as root only", file=sys.stderr)
         for part in arguments.parts:
-            samples |= measure(part, words, environment)
+            for name, values in measure(part, words, environment).items():
+                samples.setdefault(name, []).extend(values)
     report(samples, host, arguments.markdown)
 
 
