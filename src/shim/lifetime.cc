@@ -25,7 +25,7 @@ Result<> Shim::start() {
                     for (auto& [fd, connection] : connections_) {
                       if (connection->role != Role::kMain) continue;
                       connection->send_data(stream, offset, bytes);
-                      poller_.change(fd, EPOLLIN | EPOLLOUT);
+                      poller_.change(fd, connection->interest());
                     }
                     const OutputLimit& limit = box_.spec.limits.output;
                     if (limit.action == OutputAction::kKill && output_->total() > limit.max_bytes)

@@ -237,12 +237,12 @@ def test_disk_is_bounded_for_deleted_and_mapped_files(caisson):
     code = """
 import mmap, os, time
 kept = []
-for n in range(10):
+for n in range(20):
     fd = os.open("/workspace/x", os.O_RDWR | os.O_CREAT)
-    os.write(fd, bytes(4 << 20))
-    kept.append(mmap.mmap(fd, 4096))  # it duplicates the descriptor
+    os.write(fd, bytes(6 << 20))
+    kept.append(mmap.mmap(fd, 4096))
+    os.closerange(3, 100)  # mmap duplicates the descriptor
     os.unlink("/workspace/x")
-os.closerange(3, 100)
 time.sleep(2)
 """
     done = caisson("run", "--rm", "--json", "--disk", "8m", "host:", "--", "python3", "-c", code)

@@ -73,6 +73,8 @@ def test_processes_that_cling_end_with_the_box(caisson, ending):
             ending = "kill"
     ENDINGS[ending](caisson, box)
     wait_for(lambda: gone(pids), 5, "end of all processes")
+    # What the kernel keeps for a killed shim, its empty cgroups, goes with the next command.
+    assert caisson.inspect(box)["state"] == "stopped" if ending != "rm" else caisson.boxes() == []
 
 
 def test_processes_that_cling_end_with_the_main_command(caisson):

@@ -173,7 +173,7 @@ def test_too_many_descriptors(caisson, box, connect):
         for client in clients:
             for _ in range(30):
                 try:
-                    socket.send_fds(client, b"\x01", [null.fileno()] * 50)
+                    socket.send_fds(client, [b"\x01"], [null.fileno()] * 50)
                 except OSError:
                     break
     for client in clients:
