@@ -33,7 +33,8 @@ enum class Network {
 enum class MountType { kBind, kTmpfs };
 
 /// One mount in a box. `target` is an absolute path inside. A bind's `source` is an absolute
-/// path of an existing file or directory on the host.
+/// path of an existing file or directory on the host; symbolic links in it are followed when the
+/// box is created, and one that appears later makes a start fail (`mount_source_unsafe`).
 struct Mount {
   MountType type = MountType::kBind;
   std::string source;  ///< bind only

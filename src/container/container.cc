@@ -110,6 +110,7 @@ class Container final : public backend::Sandbox {
   std::map<ProcessId, Spawning> spawning_;
   std::vector<ProcessEvent> held_;  ///< ends that overtook their start
   Usage final_usage_;
+  bool counts_processes_ = true;  ///< by a cgroup
   bool ended_ = false;
 };
 
@@ -123,6 +124,7 @@ Result<backend::Started> Container::start() {
   plan_ = TRY(make_plan(options_.spec, options_.rootfs, facts, options_.data, range_.first));
   std::vector<std::string> warnings = plan_.warnings;
   for (std::string& w : TRY(check_limits(options_.spec, layout))) warnings.push_back(std::move(w));
+  counts_processes_ = layout.usable(sys::Controller::kPids);
   clock.lap("plan");
   const std::vector<std::string> granted = sys::capability_names(plan_.capabilities);
   TRY(begin_user_namespace());
@@ -297,6 +299,7 @@ Result<ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const
   image.no_new_privileges = plan_.no_new_privileges;
   image.terminal = spec.terminal;
   image.limits = resource_limits(options_.spec);
+  if (!counts_processes_) image.limits.push_back(process_limit(options_.spec));
   return image;
 }
 
@@ -464,7 +467,10 @@ std::chrono::nanoseconds Container::cpu_time() {
 
 std::optional<std::uint64_t> Container::disk_bytes() {
   if (!options_.spec.limits.disk_bytes) return std::nullopt;
-  return directory_bytes(options_.data + "/upper", *options_.spec.limits.disk_bytes);
+  const std::uint64_t most = *options_.spec.limits.disk_bytes;
+  const std::uint64_t named = directory_bytes(options_.data + "/upper", most);
+  // A file that was deleted and is still open takes its room all the same.
+  return named > most || !root_ ? named : named + unlinked_bytes(root_.get(), most - named);
 }
 
 Result<> Container::cleanup() {

@@ -71,6 +71,31 @@ TEST_F(Disk, StopsWhenItIsEnough) {
   EXPECT_LT(some, 4 * kPiece);
 }
 
+TEST_F(Disk, WhatIsTooDeepToCountIsTooMuch) {
+  std::string deep = test_.path();
+  Fd at = open_fd(deep, O_PATH | O_DIRECTORY).value();
+  for (int i = 0; i < 600; ++i) {
+    ASSERT_EQ(::mkdirat(at.get(), "d", 0700), 0);
+    at = open_at(at.get(), "d", O_PATH | O_DIRECTORY).value();
+  }
+  EXPECT_GT(bytes(1ull << 40), 1ull << 40);
+}
+
+TEST_F(Disk, OpenFilesWithoutANameAreFound) {
+  const Fd root = open_fd("/", O_PATH | O_DIRECTORY).value();
+  const Fd file = open_fd(test_ / "gone", O_RDWR | O_CREAT, 0600).value();
+  struct stat of_root{}, of_file{};
+  ASSERT_EQ(::fstat(root.get(), &of_root), 0);
+  ASSERT_EQ(::fstat(file.get(), &of_file), 0);
+  if (of_root.st_dev != of_file.st_dev)
+    GTEST_SKIP() << "the test's directory is not on the root's file system";
+  ASSERT_TRUE(write_all(file.get(), std::string(kPiece, 'x'), "gone"));
+  ASSERT_EQ(::fsync(file.get()), 0);
+  const std::uint64_t named = unlinked_bytes(root.get(), kAll);
+  ASSERT_EQ(::unlink((test_ / "gone").c_str()), 0);
+  EXPECT_GE(unlinked_bytes(root.get(), kAll) + kPiece / 2, named + kPiece);
+}
+
 TEST_F(Disk, MissingIsEmpty) { EXPECT_EQ(directory_bytes(test_ / "none", kAll), 0u); }
 
 }  // namespace

@@ -55,7 +55,8 @@ Result<std::vector<std::string>> check_limits(const BoxSpec& spec,
                       "raise the caller's hard limit (ulimit -Hn)");
   if (!spec.limits.pids && !layout.usable(Controller::kPids))
     warnings.push_back(
-        format("the number of processes is not limited: {}", layout.why_not(Controller::kPids)));
+        format("the number of processes is limited for each user of the box only: {}",
+               layout.why_not(Controller::kPids)));
   return warnings;
 }
 
@@ -91,6 +92,12 @@ std::vector<ResourceLimit> resource_limits(const BoxSpec& spec) {
     limits.push_back({RLIMIT_FSIZE, bytes, bytes});
   }
   return limits;
+}
+
+ResourceLimit process_limit(const BoxSpec& spec) {
+  const std::uint64_t most =
+      std::min(spec.limits.pids.value_or(kDefaultPids), hard_limit(RLIMIT_NPROC));
+  return {RLIMIT_NPROC, most, most};
 }
 
 void fill_from_accounts(Usage& usage, const rusage& used, const std::optional<sys::ProcessIo>& io) {

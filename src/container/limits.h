@@ -25,6 +25,9 @@ bool any_cgroup(const sys::CgroupLayout& layout);
 sys::CgroupLimits cgroup_limits(const BoxSpec& spec, const sys::CgroupLayout& layout);
 /// Limits per process.
 std::vector<ResourceLimit> resource_limits(const BoxSpec& spec);
+/// Most processes of one user of the box, for where no cgroup counts them all. The kernel counts
+/// per user and user namespace, so neither other boxes nor the caller's processes matter.
+ResourceLimit process_limit(const BoxSpec& spec);
 
 /// Completes figures that no cgroup gave from wait4(2) and /proc/<pid>/io.
 void fill_from_accounts(Usage& usage, const rusage& used, const std::optional<sys::ProcessIo>& io);

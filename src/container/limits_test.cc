@@ -75,8 +75,9 @@ TEST(CheckLimits, WhatWasAskedForMustBeEnforced) {
 }
 
 TEST(CheckLimits, TheDefaultForProcessesFallsBackWithAWarning) {
-  EXPECT_THAT(check_limits(BoxSpec{}, CgroupLayout{}).value(),
-              ElementsAre(HasSubstr("the number of processes is not limited")));
+  EXPECT_THAT(
+      check_limits(BoxSpec{}, CgroupLayout{}).value(),
+      ElementsAre(HasSubstr("the number of processes is limited for each user of the box only")));
 }
 
 TEST(CheckLimits, OpenFilesAboveTheHardLimit) {

@@ -42,6 +42,7 @@ void Connection::send_data(std::uint32_t stream, std::uint64_t offset, std::stri
 }
 
 void Connection::send(std::string bytes, std::vector<Fd> fds) {
+  queued_ += bytes.size();
   queue_.push_back({std::move(bytes), 0, std::move(fds)});
 }
 
@@ -56,6 +57,7 @@ bool Connection::flush() {
     if (n < 0) return false;
     front.fds.clear();  // they went with the first byte
     front.sent += static_cast<std::size_t>(n);
+    queued_ -= static_cast<std::uint64_t>(n);
     if (front.sent == front.bytes.size()) queue_.pop_front();
   }
   return true;

@@ -1,6 +1,8 @@
 // Connection: one client of the shim.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <deque>
@@ -38,14 +40,23 @@ class Connection final {
   void send_data(std::uint32_t stream, std::uint64_t offset, std::string_view bytes);
 
   void grant(std::uint64_t bytes) { credit_ += std::min(bytes, UINT64_MAX - credit_); }
-  /// How many bytes of output this client will take now.
-  std::uint64_t credit() const { return credit_; }
+  /// How many bytes of output this client will take now. One that grants much and reads nothing
+  /// is believed only as far as the shim can afford to wait for it.
+  std::uint64_t credit() const {
+    return std::min(credit_, kMostQueued - std::min(kMostQueued, queued_));
+  }
+  /// What to poll the socket for. Who does not read answers is not asked for more requests.
+  std::uint32_t interest() const {
+    return (queued_ < kMostQueued ? EPOLLIN : 0u) | (pending() ? EPOLLOUT : 0u);
+  }
 
   /// Sends queued frames. False when the peer is gone.
   bool flush();
   bool pending() const { return !queue_.empty(); }
 
  private:
+  static constexpr std::uint64_t kMostQueued = 2u << 20;
+
   struct Outgoing {
     std::string bytes;
     std::size_t sent = 0;
@@ -57,6 +68,7 @@ class Connection final {
   wire::FrameReader reader_;
   std::vector<Fd> fds_;
   std::deque<Outgoing> queue_;
+  std::uint64_t queued_ = 0;  ///< bytes in the queue
   std::uint64_t credit_ = 0;
 };
 

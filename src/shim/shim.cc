@@ -97,7 +97,8 @@ void Shim::on_request(Connection& connection, backend::Request request) {
 void Shim::flush(Connection& connection) {
   const int fd = connection.fd();
   if (!connection.flush()) return drop(fd);
-  poller_.change(fd, connection.pending() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  poller_.change(fd, connection.interest());
+  if (connection.role == Role::kMain) update_room();
 }
 
 void Shim::drop(int fd) {

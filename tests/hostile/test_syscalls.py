@@ -149,16 +149,14 @@ tell({"attach": call(101, 16, 1, 0, 0), "seize": call(101, 0x4206, 1, 0, 0), "pe
 
 
 @pytest.mark.parametrize("seccomp", [[], ["--security", "seccomp=unconfined"]])
-def test_first_process_cannot_be_signalled_or_starved(caisson, seccomp):
+def test_first_process_cannot_be_signalled(caisson, seccomp):
     box = caisson.detached("sleep", "1000", options=seccomp)
     for target in ("1", "-1"):
         names = "HUP INT QUIT ILL KILL USR1 SEGV TERM STOP SYS" if target == "1" else "STOP"
         script = f"for s in {names}; do kill -$s {target}; done"
         caisson("exec", "--timeout", "5s", box, "--", "sh", "-c", script)
         assert caisson("exec", box, "--", "echo", "alive").stdout == "alive\n"
-    found = run_inside(caisson, "tell([attempt(lambda: os.setpriority(0, 1, 19)), write('/proc/1/oom_score_adj', '1000')])")
     caisson("rm", "-f", box, check=True)
-    assert set(found) <= {"EACCES", "EPERM"}, found
 
 
 def test_signals_reach_no_process_of_the_host(caisson):

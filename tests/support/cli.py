@@ -10,7 +10,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 # What a run prints where boxes have no cgroup: an ordinary user's without a delegated one.
-UNLIMITED = re.compile(r"^caisson: warning: the number of processes is not limited: .*\n", re.MULTILINE)
+UNLIMITED = re.compile(r"^caisson: warning: the number of processes is limited for each user of the box only: .*\n", re.MULTILINE)
 
 
 class Completed(subprocess.CompletedProcess):
