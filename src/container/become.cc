@@ -19,7 +19,6 @@
 #include <cerrno>
 
 #include "container/exec_block.h"
-#include "container/exec_layout.h"
 #include "sys/seccomp.h"
 
 namespace caisson::container {
@@ -136,16 +135,20 @@ class Child final {
   }
 
   [[noreturn]] void execute() const noexcept {
-    char** argv = pointers(header_->argv);
+    char** words = pointers(header_->words);
     char** env = pointers(header_->env);
-    int error = ENOENT;
-    for (char** path = pointers(header_->candidates); *path != nullptr; ++path) {
-      ::execve(*path, argv, env);
-      // As a shell does: go on looking, and remember that something was there.
-      if (errno != ENOENT && errno != ENOTDIR) error = errno;
-      if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) break;
+    if (context_.launcher >= 0) {
+      char* digit = words[0] + sizeof kFirstWord - 1;
+      for (int rest = status_; rest != 0; rest /= 10) *--digit = static_cast<char>('0' + rest % 10);
+      check(::fcntl(status_, F_SETFD, 0) == 0, ExecStep::kStdio);
+      ::syscall(SYS_execveat, context_.launcher, "", words, env, AT_EMPTY_PATH);
+      fail(ExecStep::kExec, errno);
     }
-    fail(ExecStep::kExec, error);
+    const auto execute = [](const char* path, char** argv, char** environment) noexcept {
+      ::execve(path, argv, environment);
+      return errno;
+    };
+    fail(ExecStep::kExec, execute_first(words + 1, env, execute));
   }
 
   const ExecContext& context_;

@@ -24,6 +24,7 @@
 #include "container/facts.h"
 #include "container/init.h"
 #include "container/init_protocol.h"
+#include "container/launcher.h"
 #include "container/limits.h"
 #include "container/seccomp.h"
 #include "container/users.h"
@@ -171,6 +172,8 @@ Result<> Container::clone_init() {
   init.plan = &plan_;
   init.userns = userns_.get();
   init.control = pair.theirs.get();
+  const Fd launcher = plan_.facts.exposed_program ? TRY(make_launcher()) : Fd();
+  init.launcher = launcher.get();
   init.seccomp = seccomp_;
   init.fail_at = options_.fail_at;
   // Moving into a v2 group by write can wait for a grace period of the kernel; being born into it

@@ -79,9 +79,12 @@ class BlockWriter final {
 Result<Fd> make_exec_block(const ProcessImage& image) {
   BlockWriter writer;
   ExecHeader header{};
-  header.argv = writer.strings(image.argv);
+  std::vector<std::string> words = {kFirstWord};
+  words.insert(words.end(), image.candidates.begin(), image.candidates.end());
+  words.emplace_back();
+  words.insert(words.end(), image.argv.begin(), image.argv.end());
+  header.words = writer.strings(words);
   header.env = writer.strings(image.env);
-  header.candidates = writer.strings(image.candidates);
   header.workdir = writer.string(image.workdir);
   header.groups = writer.array(image.groups);
   header.group_count = image.groups.size();

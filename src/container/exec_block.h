@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "container/exec_layout.h"
 #include "sys/capabilities.h"
 
 namespace caisson::container {
@@ -36,32 +37,12 @@ struct ProcessImage {
 /// A memfd holding `image`.
 Result<Fd> make_exec_block(const ProcessImage& image);
 
-/// Where a child failed; the wire values of the status pipe.
-enum class ExecStep : std::uint32_t {
-  kFork = 1,
-  kReceive,
-  kSession,
-  kStdio,
-  kLimits,
-  kUserNamespace,
-  kGroups,
-  kIds,
-  kBounding,
-  kCapabilities,
-  kNoNewPrivileges,
-  kSeccomp,
-  kWorkdir,
-  kExec,
-};
-struct ExecFailure {
-  ExecStep step;
-  std::int32_t error;  ///< errno
-};
 std::string_view to_string(ExecStep step);
 
 /// What init holds for every exec.
 struct ExecContext {
   int userns = -1;
+  int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< a BPF program, empty: no filter
 };
 

@@ -58,6 +58,14 @@ class Mapped final {
   std::size_t size_ = 0;
 };
 
+std::vector<std::string> words_of(const ProcessImage& image) {
+  std::vector<std::string> words = {kFirstWord};
+  words.insert(words.end(), image.candidates.begin(), image.candidates.end());
+  words.emplace_back();
+  words.insert(words.end(), image.argv.begin(), image.argv.end());
+  return words;
+}
+
 TEST(ExecBlock, HoldsEverything) {
   ProcessImage image;
   image.argv = {"sh", "", "a b\nc", "\xff\xfe"};
@@ -75,9 +83,8 @@ TEST(ExecBlock, HoldsEverything) {
   const Mapped block(image);
   const ExecHeader& header = block.header();
   EXPECT_EQ(header.size, block.size());
-  EXPECT_EQ(block.texts(header.argv), image.argv);
+  EXPECT_EQ(block.texts(header.words), words_of(image));
   EXPECT_EQ(block.texts(header.env), image.env);
-  EXPECT_EQ(block.texts(header.candidates), image.candidates);
   EXPECT_EQ(block.text(header.workdir), image.workdir);
   EXPECT_EQ(block.array<std::uint32_t>(header.groups, header.group_count), image.groups);
   const auto limits = block.array<LimitEntry>(header.limits, header.limit_count);
@@ -96,7 +103,7 @@ TEST(ExecBlock, HoldsEverything) {
 
 TEST(ExecBlock, EmptyOne) {
   const Mapped block(ProcessImage{});
-  EXPECT_TRUE(block.texts(block.header().argv).empty());
+  EXPECT_EQ(block.texts(block.header().words), words_of({}));
   EXPECT_TRUE(block.texts(block.header().env).empty());
   EXPECT_EQ(block.text(block.header().workdir), "");
   EXPECT_EQ(block.header().group_count, 0u);
@@ -111,7 +118,7 @@ TEST(ExecBlock, AlignedWhateverTheTextsLengths) {
     image.groups = {7};
     image.limits = {{RLIMIT_CORE, 1, 2}};
     const Mapped block(image);
-    EXPECT_EQ(block.texts(block.header().argv), image.argv);
+    EXPECT_EQ(block.texts(block.header().words), words_of(image));
     EXPECT_EQ(block.array<std::uint32_t>(block.header().groups, 1)[0], 7u);
     EXPECT_EQ(block.array<LimitEntry>(block.header().limits, 1)[0].hard, 2u);
   }
@@ -121,7 +128,7 @@ TEST(ExecBlock, ManyArguments) {
   ProcessImage image;
   for (int i = 0; i < 20'000; ++i) image.argv.push_back(std::to_string(i));
   const Mapped block(image);
-  EXPECT_EQ(block.texts(block.header().argv), image.argv);
+  EXPECT_EQ(block.texts(block.header().words), words_of(image));
 }
 
 TEST(ExecBlock, EveryStepHasItsOwnName) {

@@ -1,6 +1,6 @@
 #include "container/facts.h"
 
-#include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace caisson::container {
@@ -24,6 +24,14 @@ std::string login_name(uid_t uid) {
   return {};
 }
 
+/// Root's boxes have ids that own nothing, anybody else's have the caller's own.
+Result<bool> exposed_program(bool root) {
+  struct stat info{};
+  if (::stat("/proc/self/exe", &info) < 0) return sys_error("inspect own program", "");
+  constexpr mode_t kWritableByOthers = S_IWGRP | S_IWOTH;
+  return (info.st_mode & kWritableByOthers) != 0 || (!root && info.st_uid != 0);
+}
+
 }  // namespace
 
 Result<Facts> gather_facts(const sys::CgroupLayout& cgroups) {
@@ -31,6 +39,7 @@ Result<Facts> gather_facts(const sys::CgroupLayout& cgroups) {
   facts.uid = ::geteuid();
   facts.gid = ::getegid();
   facts.root = facts.uid == 0;
+  facts.exposed_program = TRY(exposed_program(facts.root));
   if (const auto* memory = cgroups.find(sys::Controller::kMemory))
     facts.unified_cgroup = memory->version == 2;
   if (facts.root) return facts;

@@ -56,7 +56,7 @@ Result<> give_up_privileges(const Ids& ids) {
 class Init final {
  public:
   explicit Init(const InitOptions& options)
-      : options_(options), context_{options.userns, options.seccomp} {}
+      : options_(options), context_{options.userns, options.launcher, options.seccomp} {}
 
   [[noreturn]] void run() {
     ::prctl(PR_SET_NAME, "caisson-init");
@@ -110,12 +110,12 @@ class Init final {
     }
   }
 
-  /// Closes every descriptor but the standard three, the control socket, the namespace and the
-  /// signals; what the set-up opened is of no use to the box.
+  /// Closes every descriptor but the standard three, the control socket, the namespace, the
+  /// launcher and the signals; what the set-up opened is of no use to the box.
   void keep_only_needed() const {
     std::vector<unsigned> keep = {0, 1, 2};
-    for (int fd : {options_.control, options_.userns, signals_.get()})
-      keep.push_back(static_cast<unsigned>(fd));
+    for (int fd : {options_.control, options_.userns, options_.launcher, signals_.get()})
+      if (fd >= 0) keep.push_back(static_cast<unsigned>(fd));
     std::ranges::sort(keep);
     unsigned next = 0;
     for (unsigned fd : keep) {

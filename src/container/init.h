@@ -14,6 +14,7 @@ struct InitOptions {
   std::vector<int> cgroups;  ///< cgroup.procs files to join
   int userns = -1;           ///< the inner user namespace
   int control = -1;          ///< the SOCK_SEQPACKET to the shim
+  int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< the program every exec gets
   unsigned fail_at = 0;      ///< see Apply::run
 };

@@ -21,6 +21,7 @@ struct Facts {
   std::uint32_t gid = 0;
   std::vector<sys::IdRange> subuids, subgids;  ///< of an ordinary user
   bool unified_cgroup = false;                 ///< memory and pids are on cgroup v2
+  bool exposed_program = false;                ///< ids of a box may have a right to change it
   friend bool operator==(const Facts&, const Facts&) = default;
 };
 

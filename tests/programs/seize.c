@@ -1,5 +1,6 @@
 // seize SECONDS: looks for programs of others among the processes that it sees, and tries to write,
 // truncate, unseal and mark each through /proc/PID/exe. Prints "taken" for each that it changed.
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +24,14 @@ static void change(const char* path) {
   char again[64];
   snprintf(again, sizeof again, "/proc/self/fd/%d", fd);
   const int writable = open(again, O_RDWR | O_CLOEXEC);
-  if (writable >= 0) printf("taken: opened for writing\n");
+  if (writable >= 0 && pwrite(writable, "", 1, info.st_size) == 1) printf("taken: written to\n");
   if (ftruncate(fd, 0) == 0 || truncate(again, 0) == 0) printf("taken: truncated\n");
+  // A sealed memory file is the box's own, and what it says about itself means nothing.
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals >= 0 && (seals & F_SEAL_WRITE) != 0) {
+    close(fd);
+    return;
+  }
   if (fchmod(fd, 04777) == 0) printf("taken: changed mode\n");
   if (fsetxattr(fd, "user.seized", "1", 1, 0) == 0) printf("taken: set attribute\n");
   if (fchown(fd, 0, 0) == 0) printf("taken: changed owner\n");
