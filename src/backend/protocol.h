@@ -17,9 +17,11 @@ namespace caisson::backend {
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
   std::string home;     ///< absolute
-  std::string run_dir;  ///< sockets; machine-local
+  std::string run_dir;  ///< what belongs to this machine's running kernel
   std::string box(const std::string& id) const { return home + "/boxes/" + id; }
   std::string ended() const { return home + "/ended"; }
+  /// The shim's socket, in the box's directory.
+  static std::string socket(const std::string& id) { return id + ".sock"; }
   std::string cache() const { return home + "/cache"; }
   friend bool operator==(const Layout&, const Layout&) = default;
 };

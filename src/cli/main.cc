@@ -1,4 +1,6 @@
 // caisson: the command line. Finds the command and calls it; everything else is in its file.
+#include <malloc.h>
+
 #include <exception>
 #include <string_view>
 
@@ -19,11 +21,18 @@ int dispatch(Args words) {
   return command != nullptr ? command->run(args) : unknown_command(word);
 }
 
+/// A short life: memory that is given back to the kernel is only faulted in again.
+void keep_memory() {
+  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
+  ::mallopt(M_TOP_PAD, 1 << 20);
+}
+
 }  // namespace
 }  // namespace caisson::cli
 
 int main(int argc, char** argv) {
   using namespace caisson::cli;
+  keep_memory();
   reserve_standard_descriptors();
   make_broken_pipes_errors();
   try {

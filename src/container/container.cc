@@ -28,6 +28,7 @@
 #include "container/limits.h"
 #include "container/seccomp.h"
 #include "container/users.h"
+#include "container/writable_layer.h"
 #include "sys/cgroup.h"
 #include "sys/dir.h"
 #include "sys/process.h"
@@ -42,6 +43,7 @@ using backend::ProcessId;
 /// Records how long each named stage took.
 class StageClock final {
  public:
+  explicit StageClock(std::chrono::nanoseconds prepared) : stages_{{"prepare", prepared}} {}
   void lap(std::string name) {
     const std::int64_t now = boot_ns();
     stages_.push_back({std::move(name), std::chrono::nanoseconds(now - last_)});
@@ -50,13 +52,14 @@ class StageClock final {
   std::vector<StageTiming> take() { return std::move(stages_); }
 
  private:
-  std::int64_t last_ = boot_ns();
   std::vector<StageTiming> stages_;
+  std::int64_t last_ = boot_ns();
 };
 
 class Container final : public backend::Sandbox {
  public:
-  explicit Container(ContainerOptions options) : options_(std::move(options)) {}
+  Container(ContainerOptions options, Preparation preparation)
+      : options_(std::move(options)), preparation_(std::move(preparation)) {}
   ~Container() override {
     kill_all();
     if (init_ > 0) reap_init(0);
@@ -82,8 +85,7 @@ class Container final : public backend::Sandbox {
 
  private:
   Result<> make_cgroup(const sys::CgroupLayout& layout);
-  Result<> begin_user_namespace();
-  Result<> finish_user_namespace();
+  Result<> finish_namespaces();
   Result<> clone_init();
   Result<> await_ready(std::vector<std::string>& warnings);
   Result<User> look_up(const std::string& user, const std::vector<std::string>& groups) const;
@@ -101,11 +103,12 @@ class Container final : public backend::Sandbox {
   };
 
   ContainerOptions options_;
+  Preparation preparation_;
   Plan plan_;
   std::optional<sys::Cgroup> cgroup_;
   sys::ClaimedRange range_;
-  std::optional<sys::NewUserNamespace> new_userns_;
-  Fd epoll_, mounts_, userns_, control_, pidfd_, root_, pts_;
+  sys::Namespaces namespaces_;
+  Fd epoll_, mounts_, control_, pidfd_, root_, pts_;
   std::string seccomp_;
   pid_t init_ = -1;
   std::map<ProcessId, Spawning> spawning_;
@@ -116,25 +119,27 @@ class Container final : public backend::Sandbox {
 };
 
 Result<backend::Started> Container::start() {
-  StageClock clock;
-  const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
-  const Facts facts = TRY(gather_facts(layout));
+  StageClock clock(preparation_.took);
+  const sys::CgroupLayout& layout = preparation_.cgroups;
+  const Facts& facts = preparation_.facts;
   if (facts.root)
     range_ = TRY(sys::claim_id_range(
         options_.ids_lock, static_cast<std::uint32_t>(std::hash<std::string>()(options_.id))));
   plan_ = TRY(make_plan(options_.spec, options_.rootfs, facts, options_.data, range_.first));
+  TRY(preparation_.namespaces.set_owner(plan_.ids.first, plan_.ids.first));
   std::vector<std::string> warnings = plan_.warnings;
   for (std::string& w : TRY(check_limits(options_.spec, layout))) warnings.push_back(std::move(w));
   counts_processes_ = layout.usable(sys::Controller::kPids);
   clock.lap("plan");
+  TRY(make_writable_layer(options_.data, options_.rootfs, facts.root));
+  clock.lap("files");
   const std::vector<std::string> granted = sys::capability_names(plan_.capabilities);
-  TRY(begin_user_namespace());
   seccomp_ = TRY(seccomp_program(options_.spec, {granted.begin(), granted.end()}, options_.cache));
   clock.lap("seccomp");
   TRY(make_cgroup(layout));
   clock.lap("cgroup");
-  TRY(finish_user_namespace());
-  clock.lap("user_namespace");
+  TRY(finish_namespaces());
+  clock.lap("namespaces");
   TRY(clone_init());
   clock.lap("clone");
   TRY(await_ready(warnings));
@@ -149,20 +154,14 @@ Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
   return {};
 }
 
-Result<> Container::begin_user_namespace() {
-  if (!plan_.facts.root) TRY(sys::enter_outer_namespace(plan_.facts.subuids, plan_.facts.subgids));
-  new_userns_.emplace(TRY(sys::NewUserNamespace::begin(plan_.ids.first, plan_.ids.first)));
-  return {};
-}
-
-Result<> Container::finish_user_namespace() {
+Result<> Container::finish_namespaces() {
   const Ids& ids = plan_.ids;
   const sys::IdRange range{ids.first_inside, ids.first, ids.count};
   sys::IdMap map{{range}, {range}};
   if (!plan_.facts.root && ids.count > 1)
     map = {sys::same_ids(plan_.facts.subuids, ids.count),
            sys::same_ids(plan_.facts.subgids, ids.count)};
-  userns_ = TRY(new_userns_->finish(map));
+  namespaces_ = TRY(preparation_.namespaces.finish(map));
   return {};
 }
 
@@ -170,7 +169,8 @@ Result<> Container::clone_init() {
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
   InitOptions init;
   init.plan = &plan_;
-  init.userns = userns_.get();
+  init.userns = namespaces_.user.get();
+  if (plan_.network_namespace) init.network = namespaces_.network.get();
   init.control = pair.theirs.get();
   const Fd launcher = plan_.facts.exposed_program ? TRY(make_launcher()) : Fd();
   init.launcher = launcher.get();
@@ -183,7 +183,6 @@ Result<> Container::clone_init() {
   int pidfd = -1;
   clone_args args{};
   args.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD;
-  if (plan_.network_namespace) args.flags |= CLONE_NEWNET;
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   if (const int group = cgroup_ ? cgroup_->clone_fd() : -1; group >= 0) {
@@ -491,8 +490,18 @@ Result<> enter_box_ids() {
   return sys::enter_outer_namespace(facts.subuids, facts.subgids);
 }
 
-std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options) {
-  return std::make_unique<Container>(std::move(options));
+Result<Preparation> prepare() {
+  const std::int64_t began = boot_ns();
+  sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
+  Facts facts = TRY(gather_facts(cgroups));
+  if (!facts.root) TRY(sys::enter_outer_namespace(facts.subuids, facts.subgids));
+  return Preparation{std::move(cgroups), std::move(facts), TRY(sys::NewNamespaces::begin()),
+                     std::chrono::nanoseconds(boot_ns() - began)};
+}
+
+std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options,
+                                                 Preparation preparation) {
+  return std::make_unique<Container>(std::move(options), std::move(preparation));
 }
 
 }  // namespace caisson::container

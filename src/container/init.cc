@@ -5,6 +5,7 @@
 #include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,6 +18,7 @@
 #include <cstring>
 #include <map>
 
+#include "backend/sandbox.h"
 #include "container/apply.h"
 #include "container/exec_block.h"
 #include "container/init_protocol.h"
@@ -79,6 +81,8 @@ class Init final {
     sigset_t all;
     sigfillset(&all);
     ::sigprocmask(SIG_SETMASK, &all, nullptr);
+    if (options_.network >= 0 && ::setns(options_.network, CLONE_NEWNET) < 0)
+      return sys_error("join network namespace", "");
     TRY(apply.run(options_.fail_at));
     sigset_t child;
     sigemptyset(&child);
@@ -176,6 +180,8 @@ class Init final {
                               .value = status,
                               .cpu_user_ns = ns(usage.ru_utime),
                               .cpu_system_ns = ns(usage.ru_stime)});
+      // The box ends with its main process, at once: the kernel ends the rest with us.
+      if (found->second == backend::kMainProcess) ::_exit(0);
       ids_.erase(found);
     }
   }

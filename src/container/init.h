@@ -13,6 +13,7 @@ struct InitOptions {
   const Plan* plan = nullptr;
   std::vector<int> cgroups;  ///< cgroup.procs files to join
   int userns = -1;           ///< the inner user namespace
+  int network = -1;          ///< the network namespace to join; -1: the host's
   int control = -1;          ///< the SOCK_SEQPACKET to the shim
   int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< the program every exec gets

@@ -24,9 +24,10 @@ Result<store::BoxRow> Box::Impl::row() const {
 }
 
 Result<Channel> Box::Impl::connect() const {
-  Fd dir = TRY(open_fd(runtime->layout.run_dir, O_PATH | O_DIRECTORY));
-  Result<Fd> socket = sys::connect_at(dir.get(), id + ".sock");
-  if (socket) return Channel(std::move(*socket));
+  // A box that was never started has no directory.
+  if (Result<Fd> dir = open_fd(runtime->layout.box(id), O_PATH | O_DIRECTORY))
+    if (Result<Fd> socket = sys::connect_at(dir->get(), backend::Layout::socket(id)))
+      return Channel(std::move(*socket));
   store::BoxRow now = TRY(engine::settle(*runtime, TRY(row())));
   return make_error(
       Code::kFailedPrecondition, "box_not_running", format("use box '{}': it is {}", id, now.state),
@@ -184,6 +185,7 @@ Result<ExitInfo> Box::wait(Deadline deadline) {
     if (frame && frame->type == wire::FrameType::kEvent) {
       ExitInfo exit = TRY(backend::decode_exit(frame->payload));
       commit_told(*impl_, exit);
+      channel->await_close();
       return exit;
     }
     if (!frame && frame.error().code == Code::kDeadlineExceeded) return frame.error();

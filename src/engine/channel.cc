@@ -42,6 +42,12 @@ Result<> Channel::send(const backend::Request& request, const std::vector<int>& 
   return send(wire::encode({wire::FrameType::kRequest, 0, payload}), fds);
 }
 
+void Channel::await_close() const {
+  constexpr int kPatienceMs = 5000;
+  pollfd polled{socket_.get(), POLLRDHUP, 0};
+  ::poll(&polled, 1, kPatienceMs);
+}
+
 Result<bool> Channel::fill(int timeout_ms) {
   pollfd polled{socket_.get(), POLLIN, 0};
   const int ready = ::poll(&polled, 1, timeout_ms);

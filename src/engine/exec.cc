@@ -127,6 +127,7 @@ void Exec::Impl::set_exit(const ExitInfo& info) {
   [[maybe_unused]] const ssize_t n = ::write(ended_.get(), &one, sizeof one);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, parts_.channel.fd(), nullptr);
   if (parts_.on_exit) parts_.on_exit(*exit_);
+  if (parts_.carried) parts_.channel.await_close();
 }
 
 std::optional<Output> Exec::Impl::read_pipe(Fd& pipe, Stream stream) {

@@ -38,7 +38,7 @@ namespace {
 
 /// Ends what a vanished shim left: its processes die with it, its cgroups and socket do not.
 Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
-  ::unlink((runtime.layout.run_dir + "/" + id + ".sock").c_str());
+  ::unlink((runtime.layout.box(id) + "/" + backend::Layout::socket(id)).c_str());
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
   Result<sys::Cgroup> group = sys::Cgroup::open(layout, id);
   if (!group) return {};

@@ -14,7 +14,6 @@
 #include "image/rootfs.h"
 #include "spec/state_json.h"
 #include "sys/socket.h"
-#include "sys/tree.h"
 
 namespace caisson::engine {
 namespace {
@@ -24,27 +23,6 @@ Error not_startable(const store::BoxRow& row) {
                     format("start box '{}': it is {}", row.id, row.state));
 }
 
-/// The writable layer: root's attributes inside are those of the upper directory.
-Result<> make_upper(const std::string& data, const Rootfs& rootfs) {
-  struct stat top{};
-  if (::stat(rootfs.lowers.front().c_str(), &top) < 0)
-    return sys_error("stat", rootfs.lowers.front());
-  const std::string upper = data + "/upper", work = data + "/work";
-  if (::mkdir(upper.c_str(), 0755) < 0) {
-    if (errno != EEXIST) return sys_error("create directory", upper);
-  } else {
-    if (::geteuid() == 0 && ::chown(upper.c_str(), top.st_uid, top.st_gid) < 0)
-      return sys_error("set owner of", upper);
-    if (::chmod(upper.c_str(), top.st_mode & 07777) < 0) return sys_error("set mode of", upper);
-  }
-  // What an earlier run left in the work directory is of no use, and the kernel refuses that of a
-  // volatile overlay (Documentation/filesystems/overlayfs).
-  Fd parent = TRY(open_fd(data, O_PATH | O_DIRECTORY));
-  TRY(sys::remove_tree(parent.get(), "work"));
-  if (::mkdir(work.c_str(), 0700) < 0) return sys_error("create directory", work);
-  return {};
-}
-
 /// For tests of the undoing: the number of the set-up step that is to fail.
 unsigned injected_fault() {
   const char* text = ::getenv("CAISSON_FAULT_STEP");  // NOLINT(concurrency-mt-unsafe)
@@ -52,7 +30,9 @@ unsigned injected_fault() {
 }
 
 /// The shim is no child of the embedding program. It keeps `claim` to its end.
-Result<Channel> spawn_shim(const std::string& path, const Fd& claim) {
+Result<Channel> spawn_shim(const Runtime::Impl& runtime, const Fd& claim) {
+  const std::string path =
+      runtime.shim.empty() ? TRY(find_shim(runtime.options, runtime.layout.run_dir)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   // Descriptors are moved above those that the shim is to have.
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
@@ -63,8 +43,9 @@ Result<Channel> spawn_shim(const std::string& path, const Fd& claim) {
 }
 
 Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, bool attach,
-                          const Fd& claim, backend::Started& started) {
+                          Result<Channel> spawned, backend::Started& started) {
   const std::int64_t begin = boot_ns();
+  Channel channel = TRY(std::move(spawned));
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
@@ -72,19 +53,13 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   request.rootfs = TRY(image::resolve_source(request.spec.source, runtime.layout.home));
   request.attach = attach;
   request.fail_at = injected_fault();
-  TRY(make_upper(runtime.layout.box(row.id), request.rootfs));
-  const std::int64_t files = boot_ns();
-  const std::string shim =
-      runtime.shim.empty() ? TRY(find_shim(runtime.options, runtime.layout.run_dir)) : runtime.shim;
-  Channel channel = TRY(spawn_shim(shim, claim));
-  TRY(channel.send(request));
+  const Result<> sent = channel.send(request);
+  if (!sent && sent.error().code != Code::kUnavailable) return sent.error();
   Result<backend::Reply> reply = channel.reply();
   if (!reply && reply.error().reason == "box_gone")
     return make_error(Code::kInternal, "shim_died", "start box: its shim died");
   if (!reply) return reply.error();
   if (reply->started) started = *reply->started;
-  started.stages.insert(started.stages.begin(),
-                        {{"files", std::chrono::nanoseconds(files - begin)}});
   started.stages.push_back({"total", std::chrono::nanoseconds(boot_ns() - begin)});
   std::vector<Fd> fds = channel.take_fds();
   return StartedBox{std::move(channel), std::move(fds), std::move(request.spec)};
@@ -121,12 +96,14 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
     claim = TRY(claim_box(runtime.layout, *row));
     if (!claim) return not_startable(*row);
   }
+  // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
+  Result<Channel> channel = spawn_shim(runtime, *claim);
   store::BoxUpdate starting{.state = "starting", .clear_run = true};
   if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
     return not_startable(*row);
 
   backend::Started started;
-  Result<StartedBox> box = launch(runtime, *row, attach, *claim, started);
+  Result<StartedBox> box = launch(runtime, *row, attach, std::move(channel), started);
   store::BoxUpdate update;
   if (!box) {
     update.state = "failed";

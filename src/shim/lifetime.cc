@@ -32,11 +32,14 @@ Result<> Shim::start() {
                       end_box(ExitReason::kOutputLimit);
                     update_room();
                   });
-  run_dir_ = TRY(open_fd(box_.layout.run_dir, O_PATH | O_DIRECTORY));
-  listener_ = TRY(sys::listen_at(run_dir_.get(), box_.id + ".sock"));
+  directory_ = TRY(open_fd(data, O_PATH | O_DIRECTORY));
+  listener_ = TRY(sys::listen_at(directory_.get(), backend::Layout::socket(box_.id)));
   if (box_.spec.workdir.empty()) box_.spec.workdir = box_.rootfs.workdir;
+  if (!preparation_)
+    return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
   sandbox_ = container::make_container({box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(),
-                                        box_.layout.run_dir + "/id-ranges", box_.fail_at});
+                                        box_.layout.run_dir + "/id-ranges", box_.fail_at},
+                                       TRY(std::move(*preparation_)));
   started_ = TRY(sandbox_->start());
   exec_began_ns_ = boot_ns();
   TRY(spawn_main());
@@ -221,14 +224,8 @@ void Shim::finish() {
 
   // The record is written before anybody is told, so that no client knows more than the next
   // process to open the home.
-  if (Result<Fd> dir = open_fd(box_.layout.ended(), O_RDONLY | O_DIRECTORY)) {
-    [[maybe_unused]] Result<> kept =
-        replace_file(dir->get(), box_.id, backend::encode_ended(record), 0600);
-  }
-  [[maybe_unused]] Result<> cleaned = sandbox_->cleanup();
-  ::unlinkat(run_dir_.get(), (box_.id + ".sock").c_str(), 0);
-  listener_.reset();
-
+  [[maybe_unused]] Result<> kept = keep_record(backend::encode_ended(record));
+  close_listener();
   for (auto& [id, process] : processes_) {
     if (id == kMainProcess) continue;
     const auto client = connections_.find(process.client);
@@ -242,7 +239,34 @@ void Shim::finish() {
   for (auto& [fd, connection] : connections_)
     if (connection->role == Role::kMain || connection->role == Role::kWaiter)
       connection->send_exit(record.exit);
+  for (int fd : clients()) flush(*connections_.at(fd));
+  // Clients commit the end meanwhile, and wait for us to leave.
+  [[maybe_unused]] Result<> cleaned = sandbox_->cleanup();
   leave_soon();
+}
+
+/// Puts the record into the claim's file and a second name of it among the ended: no file is made,
+/// which a busy file system may take long for.
+Result<> Shim::keep_record(const std::string& record) const {
+  constexpr const char* kClaim = "lock";
+  Fd file = TRY(open_at(directory_.get(), kClaim, O_WRONLY | O_TRUNC | O_NOFOLLOW));
+  TRY(write_all(file.get(), record, kClaim));
+  Fd ended = TRY(open_fd(box_.layout.ended(), O_PATH | O_DIRECTORY));
+  ::unlinkat(ended.get(), box_.id.c_str(), 0);
+  if (::linkat(directory_.get(), kClaim, ended.get(), box_.id.c_str(), 0) < 0)
+    return sys_error("keep record of box", box_.id);
+  return {};
+}
+
+void Shim::close_listener() {
+  if (listener_) ::unlinkat(directory_.get(), backend::Layout::socket(box_.id).c_str(), 0);
+  listener_.reset();
+}
+
+std::vector<int> Shim::clients() const {
+  std::vector<int> fds;
+  for (const auto& [fd, connection] : connections_) fds.push_back(fd);
+  return fds;
 }
 
 void Shim::fail_start(const Error& error) {
@@ -252,8 +276,7 @@ void Shim::fail_start(const Error& error) {
     poller_.forget(sandbox_->event_fd());
     sandbox_.reset();  // ends and reaps what was started, and removes its cgroups
   }
-  ::unlinkat(run_dir_.get(), (box_.id + ".sock").c_str(), 0);
-  listener_.reset();
+  close_listener();
   const auto client = connections_.find(processes_[kMainProcess].client);
   if (client != connections_.end()) client->second->reply({.error = error});
   leave_soon();
@@ -262,11 +285,8 @@ void Shim::fail_start(const Error& error) {
 /// Clients that do not read lose what they have not read.
 void Shim::leave_soon() {
   constexpr std::int64_t kPatience = 5'000'000'000;
-  std::vector<int> fds;
-  for (const auto& [fd, connection] : connections_) fds.push_back(fd);
-  for (int fd : fds)
-    if (const auto found = connections_.find(fd); found != connections_.end())
-      flush(*found->second);
+  leaving_ = true;
+  for (int fd : clients()) flush(*connections_.at(fd));
   poller_.after(kPatience, [this] { connections_.clear(); });
 }
 

@@ -30,7 +30,6 @@ void rename_process(char* word) {
 bool detach_from_caller(int argc, char** argv) {
   ::syscall(SYS_close_range, kClaim + 1, ~0u, 0);
   if (::fcntl(kControl, F_SETFD, FD_CLOEXEC) < 0) return false;
-  ::fcntl(kClaim, F_SETFD, FD_CLOEXEC);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return false;
   for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
@@ -52,8 +51,9 @@ int main(int argc, char** argv) {
     std::fputs("caisson-shim: started by the Caisson library, not by hand\n", stderr);
     return 125;
   }
+  const bool starts_box = ::fcntl(kClaim, F_SETFD, FD_CLOEXEC) == 0;
   if (!detach_from_caller(argc, argv)) return 1;
   auto poller = caisson::shim::Poller::create();
   if (!poller) return 1;
-  return caisson::shim::Shim(std::move(*poller), caisson::Fd(kControl)).run();
+  return caisson::shim::Shim(std::move(*poller), caisson::Fd(kControl), starts_box).run();
 }

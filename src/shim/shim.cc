@@ -16,8 +16,9 @@ namespace caisson::shim {
 
 using backend::kMainProcess;
 
-Shim::Shim(Poller poller, Fd control) : poller_(std::move(poller)) {
+Shim::Shim(Poller poller, Fd control, bool prepares) : poller_(std::move(poller)) {
   add_connection(std::move(control));
+  if (prepares) preparation_.emplace(container::prepare());
 }
 
 int Shim::run() {
@@ -96,7 +97,7 @@ void Shim::on_request(Connection& connection, backend::Request request) {
 
 void Shim::flush(Connection& connection) {
   const int fd = connection.fd();
-  if (!connection.flush()) return drop(fd);
+  if (!connection.flush() || (leaving_ && !connection.pending())) return drop(fd);
   poller_.change(fd, connection.interest());
   if (connection.role == Role::kMain) update_room();
 }

@@ -8,6 +8,7 @@
 
 #include "backend/protocol.h"
 #include "backend/sandbox.h"
+#include "container/container.h"
 #include "shim/connection.h"
 #include "shim/ending.h"
 #include "shim/log.h"
@@ -18,7 +19,8 @@ namespace caisson::shim {
 
 class Shim final {
  public:
-  Shim(Poller poller, Fd control);
+  /// `prepares`: a box is to be started, so whatever does not depend on which one is done at once.
+  Shim(Poller poller, Fd control, bool prepares);
   /// Serves until the box has ended and everybody knows. Returns the program's exit status.
   int run();
 
@@ -60,6 +62,9 @@ class Shim final {
   void end_box(ExitReason reason);
   void finish();
   void fail_start(const Error& error);
+  Result<> keep_record(const std::string& record) const;
+  void close_listener();
+  std::vector<int> clients() const;
   void leave_soon();
 
   struct Process {
@@ -73,13 +78,14 @@ class Shim final {
   };
 
   Poller poller_;
+  std::optional<Result<container::Preparation>> preparation_;
   backend::StartRequest box_;
   std::unique_ptr<backend::Sandbox> sandbox_;
   std::optional<Log> log_;
   std::optional<MainOutput> output_;
   std::optional<backend::Started> started_;
-  Fd listener_, run_dir_;
-  Fd main_stdin_;  ///< kept until a client takes it
+  Fd listener_, directory_;  ///< the box's
+  Fd main_stdin_;            ///< kept until a client takes it
   std::map<int, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> dropped_;  ///< freed when no handler is running
   std::map<backend::ProcessId, Process> processes_;
@@ -87,6 +93,7 @@ class Shim final {
   std::int64_t main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
   bool running_ = false;
   bool done_ = false;
+  bool leaving_ = false;  ///< a client is let go as soon as it has everything
   int status_ = 0;
 };
 

@@ -27,21 +27,33 @@ Result<> write_map(const std::string& path, const std::string& text) {
   return write_all(fd.get(), text, path);
 }
 
-/// Runs in the helper: becomes the owner, makes the namespace, and waits to be read and killed.
-[[noreturn]] void hold_namespace(pid_t parent, int report, uid_t uid, gid_t gid) {
+struct Owner {
+  uid_t uid;
+  gid_t gid;
+};
+/// What the helper tells: an errno for each namespace, 0 for one that is made.
+struct Made {
+  int network = 0, user = 0;
+};
+
+/// Runs in the helper: makes the namespaces, and waits to be read and killed.
+[[noreturn]] void hold_namespaces(pid_t parent, int owner_pipe, int report) {
+  Made made;
+  if (::unshare(CLONE_NEWNET) < 0) made.network = errno;
+  Owner owner{};
+  if (::read(owner_pipe, &owner, sizeof owner) != static_cast<ssize_t>(sizeof owner)) ::_exit(1);
   // Without the fixup a change of uid keeps the capabilities, which unshare may need where
   // unprivileged user namespaces are forbidden.
-  int err = 0;
   if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0 ||
-      ::syscall(SYS_setresgid, gid, gid, gid) < 0 || ::syscall(SYS_setresuid, uid, uid, uid) < 0 ||
-      ::unshare(CLONE_NEWUSER) < 0)
-    err = errno;
+      ::syscall(SYS_setresgid, owner.gid, owner.gid, owner.gid) < 0 ||
+      ::syscall(SYS_setresuid, owner.uid, owner.uid, owner.uid) < 0 || ::unshare(CLONE_NEWUSER) < 0)
+    made.user = errno;
   // A change of ids makes the process undumpable, and its /proc files root's; it also clears the
   // parent-death signal, prctl(2). A parent that died before sends none.
   ::prctl(PR_SET_DUMPABLE, 1);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
-  [[maybe_unused]] const ssize_t n = ::write(report, &err, sizeof err);
+  [[maybe_unused]] const ssize_t n = ::write(report, &made, sizeof made);
   for (;;) ::pause();
 }
 
@@ -77,32 +89,45 @@ Result<> run_map_tool(const char* program, pid_t pid, const std::vector<IdRange>
 
 }  // namespace
 
-Result<NewUserNamespace> NewUserNamespace::begin(uid_t owner_uid, gid_t owner_gid) {
+Result<NewNamespaces> NewNamespaces::begin() {
+  Pipe owner = TRY(make_pipe());
   Pipe ready = TRY(make_pipe());
   const pid_t self = ::getpid();
   const pid_t helper = ::fork();
-  if (helper < 0) return sys_error("fork helper for user namespace", "");
-  if (helper == 0) hold_namespace(self, ready.write.get(), owner_uid, owner_gid);
-  return NewUserNamespace(helper, std::move(ready.read));
+  if (helper < 0) return sys_error("fork helper for namespaces", "");
+  if (helper == 0) {
+    owner.write.reset();  // or the end of our parent would go unnoticed
+    hold_namespaces(self, owner.read.get(), ready.write.get());
+  }
+  return NewNamespaces(helper, std::move(owner.write), std::move(ready.read));
 }
 
-NewUserNamespace::~NewUserNamespace() {
+NewNamespaces::~NewNamespaces() {
   if (helper_ <= 0) return;
   ::kill(helper_, SIGKILL);
   while (::waitpid(helper_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
-Result<Fd> NewUserNamespace::finish(const IdMap& map) {
-  int err = 0;
-  if (::read(ready_.get(), &err, sizeof err) != static_cast<ssize_t>(sizeof err)) err = EPIPE;
-  if (err != 0) return userns_error(err);
+Result<> NewNamespaces::set_owner(uid_t uid, gid_t gid) const {
+  const Owner owner{uid, gid};
+  return write_all(owner_.get(), {reinterpret_cast<const char*>(&owner), sizeof owner},
+                   "helper for namespaces");
+}
+
+Result<Namespaces> NewNamespaces::finish(const IdMap& map) {
+  Made made;
+  if (::read(ready_.get(), &made, sizeof made) != static_cast<ssize_t>(sizeof made))
+    made.user = EPIPE;
+  if (made.user != 0) return userns_error(made.user);
+  if (made.network != 0) return errno_error(made.network, "create network namespace", "");
   const std::string proc = format("/proc/{}/", helper_);
   TRY(write_map(proc + "uid_map", map_text(map.uids)));
   TRY(write_map(proc + "gid_map", map_text(map.gids)));
-  Fd space = TRY(open_fd(proc + "ns/user", O_RDONLY));
+  Namespaces made_ones{TRY(open_fd(proc + "ns/user", O_RDONLY)),
+                       TRY(open_fd(proc + "ns/net", O_RDONLY))};
   ::kill(helper_, SIGKILL);  // reaped at the end, when nobody waits for it
-  return space;
+  return made_ones;
 }
 
 std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid) {

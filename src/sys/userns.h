@@ -27,24 +27,35 @@ struct IdMap {
 /// The ids a box uses: how many there are, and which id of our namespace is the box's 0.
 constexpr std::uint32_t kIdsPerBox = 65536;
 
-/// A user namespace in the making. A helper process makes it while the caller does other things.
-class NewUserNamespace final {
- public:
-  /// Its parent is our namespace; it is owned by (`owner_uid`, `owner_gid`) of ours. Needs
-  /// CAP_SETUID and CAP_SETGID here.
-  static Result<NewUserNamespace> begin(uid_t owner_uid, gid_t owner_gid);
-  /// Writes the maps and returns the namespace, which lives as long as the descriptor.
-  Result<Fd> finish(const IdMap& map);
+/// Namespaces; they live as long as the descriptors.
+struct Namespaces {
+  Fd user;
+  Fd network;  ///< owned by our user namespace, not by `user`
+};
 
-  NewUserNamespace(NewUserNamespace&& other) noexcept
-      : helper_(std::exchange(other.helper_, -1)), ready_(std::move(other.ready_)) {}
-  NewUserNamespace& operator=(NewUserNamespace&&) = delete;
-  ~NewUserNamespace();
+/// The slow namespaces in the making. A helper process makes them while the caller does other
+/// things: the network namespace from `begin` on, the user namespace once its owner is known.
+class NewNamespaces final {
+ public:
+  static Result<NewNamespaces> begin();
+  /// The user namespace's parent is ours; it is owned by (`uid`, `gid`) of ours. Needs CAP_SETUID
+  /// and CAP_SETGID here.
+  Result<> set_owner(uid_t uid, gid_t gid) const;
+  /// Writes the maps and returns the namespaces.
+  Result<Namespaces> finish(const IdMap& map);
+
+  NewNamespaces(NewNamespaces&& other) noexcept
+      : helper_(std::exchange(other.helper_, -1)),
+        owner_(std::move(other.owner_)),
+        ready_(std::move(other.ready_)) {}
+  NewNamespaces& operator=(NewNamespaces&&) = delete;
+  ~NewNamespaces();
 
  private:
-  NewUserNamespace(pid_t helper, Fd ready) : helper_(helper), ready_(std::move(ready)) {}
+  NewNamespaces(pid_t helper, Fd owner, Fd ready)
+      : helper_(helper), owner_(std::move(owner)), ready_(std::move(ready)) {}
   pid_t helper_;
-  Fd ready_;
+  Fd owner_, ready_;
 };
 
 /// The ranges that /etc/subuid or /etc/subgid (subuid(5)) gives a user, by name or number.

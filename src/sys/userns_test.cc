@@ -40,9 +40,9 @@ TEST(SameIds, AreSplitWhereTheParentsLinesAre) {
 }
 
 TEST(UserNamespace, AnUnfinishedOneLeavesNoHelper) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to make a network namespace";
   {
-    NewUserNamespace::begin(1'900'000'000, 1'900'000'000).value();
+    NewNamespaces::begin().value();
   }
   EXPECT_LT(::waitpid(-1, nullptr, __WALL), 0);
   EXPECT_EQ(errno, ECHILD);
@@ -99,8 +99,10 @@ TEST(IdRanges, ALinkInTheFilesPlaceIsRefused) {
 TEST(UserNamespace, HasTheMapThatWasAskedFor) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to map a range of ids";
   const IdMap map{{{0, 1'900'000'000, 65536}}, {{0, 1'900'000'000, 65536}}};
-  NewUserNamespace making = NewUserNamespace::begin(1'900'000'000, 1'900'000'000).value();
-  const Fd userns = making.finish(map).value();
+  NewNamespaces making = NewNamespaces::begin().value();
+  ASSERT_TRUE(making.set_owner(1'900'000'000, 1'900'000'000));
+  const Namespaces made = making.finish(map).value();
+  const Fd& userns = made.user;
   EXPECT_EQ(run_in_child([&] {
               ASSERT_EQ(::setns(userns.get(), CLONE_NEWUSER), 0);
               ASSERT_EQ(::syscall(SYS_setresuid, 5, 5, 5), 0);

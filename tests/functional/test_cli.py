@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from support.attack import wait_for
 from support.boxes import descendants
 from support.cli import UNLIMITED
 from support.terminal import Terminal
@@ -40,7 +41,8 @@ def test_yes_into_head(caisson):
     status, out, err = shell(caisson, '"$0" run --rm host: -- yes | head -1; echo ${PIPESTATUS[0]}')
     assert (status, out.splitlines(), err) == (0, ["y", "141"], "")
     assert time.monotonic() - started < 20
-    assert not [name for _, name in descendants().values() if name in ("yes", "caisson-shim")]
+    wait_for(lambda: not [name for _, name in descendants().values() if name in ("yes", "caisson-shim")],
+             2, "end of the box's processes")
 
 
 def test_output_into_a_full_device(caisson):
