@@ -21,7 +21,7 @@ THIRD_PARTY = {
 LIBC = set("""
 alloca.h assert.h ctype.h dirent.h dlfcn.h elf.h endian.h err.h errno.h execinfo.h fcntl.h fenv.h
 fnmatch.h ftw.h getopt.h glob.h grp.h ifaddrs.h inttypes.h langinfo.h libgen.h limits.h link.h
-locale.h math.h mntent.h mqueue.h netdb.h poll.h pthread.h pty.h pwd.h regex.h sched.h
+locale.h malloc.h math.h mntent.h mqueue.h netdb.h poll.h pthread.h pty.h pwd.h regex.h sched.h
 semaphore.h setjmp.h shadow.h signal.h spawn.h stdarg.h stddef.h stdint.h stdio.h stdlib.h
 string.h strings.h syscall.h syslog.h termios.h time.h ucontext.h unistd.h utime.h utmp.h wchar.h
 """.split())

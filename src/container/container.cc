@@ -484,21 +484,6 @@ Result<> Container::cleanup() {
 
 }  // namespace
 
-Result<> enter_box_ids() {
-  const Facts facts = TRY(gather_facts({}));
-  if (facts.root) return {};
-  return sys::enter_outer_namespace(facts.subuids, facts.subgids);
-}
-
-Result<Preparation> prepare() {
-  const std::int64_t began = boot_ns();
-  sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
-  Facts facts = TRY(gather_facts(cgroups));
-  if (!facts.root) TRY(sys::enter_outer_namespace(facts.subuids, facts.subgids));
-  return Preparation{std::move(cgroups), std::move(facts), TRY(sys::NewNamespaces::begin()),
-                     std::chrono::nanoseconds(boot_ns() - began)};
-}
-
 std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options,
                                                  Preparation preparation) {
   return std::make_unique<Container>(std::move(options), std::move(preparation));
