@@ -21,7 +21,6 @@
 #include "base/scope_exit.h"
 #include "container/disk.h"
 #include "container/exec_block.h"
-#include "container/facts.h"
 #include "container/init.h"
 #include "container/init_protocol.h"
 #include "container/launcher.h"

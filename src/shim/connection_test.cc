@@ -103,10 +103,17 @@ TEST_F(ConnectionTest, DataIsCutIntoFramesAndCostsCredit) {
   EXPECT_EQ(wire::decode_data(received[1]).value().bytes.size(), 10u);
 }
 
-TEST_F(ConnectionTest, CreditDoesNotOverflow) {
+TEST_F(ConnectionTest, CreditIsBelievedAsFarAsTheQueueGoes) {
   connection_.grant(UINT64_MAX);
   connection_.grant(10);
-  EXPECT_EQ(connection_.credit(), UINT64_MAX);
+  const std::uint64_t most = connection_.credit();
+  EXPECT_GT(most, wire::kMaxData);
+  EXPECT_LT(most, 16u << 20);
+  connection_.send_data(1, 0, std::string(1000, 'x'));
+  EXPECT_LE(connection_.credit(), most - 1000);
+  EXPECT_EQ(connection_.interest(), EPOLLIN | EPOLLOUT);
+  while (connection_.credit() > 0) connection_.send_data(1, 0, std::string(100'000, 'x'));
+  EXPECT_EQ(connection_.interest(), EPOLLOUT) << "and no further request is read";
 }
 
 TEST_F(ConnectionTest, AGoneClientIsNoticed) {
