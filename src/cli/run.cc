@@ -1,6 +1,4 @@
 // caisson run: create, start, carry the streams, report how it ended.
-#include <algorithm>
-
 #include "caisson/runtime.h"
 #include "cli/attached.h"
 #include "cli/box_options.h"
@@ -41,24 +39,15 @@ class RemoveAtEnd {
   bool active_;
 };
 
-Result<ForegroundEnd> show(Box& box, Exec& exec, SignalCatcher& signals,
-                           const BoxOptions& options) {
+Result<ForegroundEnd> show(Exec& exec, SignalCatcher& signals, const BoxOptions& options) {
   auto stop_signal = stop_signal_of(options.spec);
   if (!stop_signal) return std::move(stop_signal.error());
-  auto end = run_foreground(exec, signals,
-                            {.input = options.spec.open_stdin,
-                             .tty = options.spec.tty,
-                             .stop_signal = *stop_signal,
-                             .capture = options.json,
-                             .capture_max_bytes = options.spec.limits.output.max_bytes});
-  if (!end || !end->exit) return end;
-  // The next command of the user must find the box stopped.
-  if (auto stopped = box.wait()) {
-    stopped->output_dropped_bytes =
-        std::max(stopped->output_dropped_bytes, end->exit->output_dropped_bytes);
-    end->exit = *std::move(stopped);
-  }
-  return end;
+  return run_foreground(exec, signals,
+                        {.input = options.spec.open_stdin,
+                         .tty = options.spec.tty,
+                         .stop_signal = *stop_signal,
+                         .capture = options.json,
+                         .capture_max_bytes = options.spec.limits.output.max_bytes});
 }
 
 int report(const Box& box, const BoxInfo& info, ForegroundEnd end, const BoxOptions& options) {
@@ -85,7 +74,7 @@ Result<int> run_attached(Box& box, const BoxOptions& options) {
   auto info = box.info();
   if (!info) info = BoxInfo{};
   if (!options.json) warn(info->warnings);
-  auto end = show(box, *exec, *signals, options);
+  auto end = show(*exec, *signals, options);
   if (!end) {
     (void)box.kill();  // nobody watches it any more; the first failure is the one to report
     return std::move(end.error());
