@@ -26,9 +26,14 @@ void MainOutput::set_room(std::uint64_t bytes) {
 }
 
 void MainOutput::drain() {
-  for (std::size_t i = 0; i < 2; ++i)
-    while (streams_[i].fd && read(i, UINT64_MAX)) {
+  // More than a pipe holds: the box is gone, and whoever outside got hold of its end and goes on
+  // writing is not listened to for ever.
+  constexpr std::uint64_t kMost = 16u << 20;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::uint64_t end = streams_[i].offset + kMost;
+    while (streams_[i].fd && streams_[i].offset < end && read(i, end - streams_[i].offset)) {
     }
+  }
 }
 
 bool MainOutput::read(std::size_t index, std::uint64_t room) {

@@ -108,6 +108,14 @@ TEST_F(MainOutputTest, DrainTakesWhatIsLeftWhateverTheRoom) {
   EXPECT_EQ(output_->total(), 50'001u);
 }
 
+TEST_F(MainOutputTest, DrainEndsAlsoWhenSomebodyGoesOnWriting) {
+  open();
+  on_data_ = [this](std::string_view) { put(out_, std::string(60'000, 'x')); };
+  put(out_, "first");
+  output_->drain();
+  EXPECT_LT(output_->total(), 64u << 20);
+}
+
 TEST_F(MainOutputTest, ATerminalHasOneStream) {
   Fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   ASSERT_TRUE(master);
