@@ -110,8 +110,8 @@ TEST_F(MainOutputTest, DrainTakesWhatIsLeftWhateverTheRoom) {
 
 TEST_F(MainOutputTest, DrainEndsAlsoWhenSomebodyGoesOnWriting) {
   open();
-  on_data_ = [this](std::string_view) { put(out_, std::string(60'000, 'x')); };
-  put(out_, "first");
+  on_data_ = [this](std::string_view bytes) { put(out_, std::string(bytes)); };
+  put(out_, std::string(60'000, 'x'));
   output_->drain();
   EXPECT_LT(output_->total(), 64u << 20);
 }
