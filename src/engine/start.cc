@@ -77,8 +77,8 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   const std::string shim =
       runtime.shim.empty() ? TRY(find_shim(runtime.options, runtime.layout.run_dir)) : runtime.shim;
   Channel channel = TRY(spawn_shim(shim, claim));
-  TRY(channel.send(request));
-  Result<backend::Reply> reply = channel.reply();
+  Result<> sent = channel.send(request);
+  Result<backend::Reply> reply = sent ? channel.reply() : Result<backend::Reply>(sent.error());
   if (!reply && reply.error().reason == "box_gone")
     return make_error(Code::kInternal, "shim_died", "start box: its shim died");
   if (!reply) return reply.error();
@@ -129,6 +129,10 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   Result<StartedBox> box = launch(runtime, *row, attach, *claim, started);
   store::BoxUpdate update;
   if (!box) {
+    // A shim that fails clears up itself; for one that died we do.
+    if (box.error().reason == "shim_died") {
+      [[maybe_unused]] Result<> cleared = clear_remains(runtime, id);
+    }
     update.state = "failed";
     update.error_reason = box.error().message;
     update.finished_ns = wall_ns();
