@@ -16,6 +16,9 @@ from support.leaks import LeakCheck, Snapshot, adopt_orphans
 
 def pytest_configure():
     adopt_orphans()
+    # A job in the background of a shell ignores SIGINT, and what it starts would too: with a
+    # handler here it has its default there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
