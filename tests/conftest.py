@@ -16,6 +16,9 @@ from support.leaks import LeakCheck, Snapshot, adopt_orphans
 
 def pytest_configure():
     adopt_orphans()
+    # A job in the background of a shell ignores SIGINT, and what it starts would too: with a
+    # handler here it has its default there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -64,11 +67,42 @@ def bin_dir():
     return folder
 
 
+@pytest.fixture(scope="session")
+def kept():
+    """A directory for what is costly to make. A thousand files made and deleted by each test would
+    slow down the whole run: ext4 looks at each number that was given back lately before it gives
+    out another."""
+    folder = Path(tempfile.mkdtemp(prefix="cxkept", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+class HostView:
+    """The tree behind `host:`, which a home makes with its first box: it goes from home to home."""
+
+    def __init__(self, kept):
+        self.kept = kept / "host-view"
+
+    def give(self, home):
+        if self.kept.exists():
+            home.mkdir(mode=0o700)
+            self.kept.rename(home / "host-view")
+
+    def take_back(self, home):
+        made = home / "host-view"
+        if not self.kept.exists() and made.is_dir() and len(os.listdir(made)) == 1:
+            made.rename(self.kept)
+
+
 @pytest.fixture
-def home(request, bin_dir):
+def home(request, bin_dir, kept):
     """A fresh home. After the test nothing outside of it may be left, and removing its boxes must
     empty it. Leftovers fail the test that made them and are cleared for the next one."""
     folder = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
+    view = HostView(kept)
+    if not request.node.get_closest_marker("broken_home"):
+        view.give(folder / "h")
     before = Snapshot()
     caisson = Caisson(bin_dir / "caisson", folder / "h")
     request.node.stash[CAISSON] = caisson
@@ -84,6 +118,8 @@ def home(request, bin_dir):
         check.kill_stray()
     if not broken:
         left += remove_boxes(caisson)
+        if not left and not failed:
+            view.take_back(folder / "h")
     left += erase(folder)
     assert not left, "left behind:\n  " + "\n  ".join(left)
 
@@ -128,17 +164,29 @@ def workdir(home):
     return folder
 
 
+@pytest.fixture(scope="session")
+def applets(kept):
+    """A directory with busybox and a link for each of its commands."""
+    folder = kept / "applets"
+    folder.mkdir()
+    shutil.copy("/bin/busybox", folder / "busybox")
+    names = subprocess.run([folder / "busybox", "--list"], capture_output=True, text=True, timeout=10,
+                           check=True).stdout.split()
+    for name in set(names) - {"busybox"}:
+        (folder / name).symlink_to("busybox")
+    return folder
+
+
 @pytest.fixture
-def busybox_root(workdir):
+def busybox_root(workdir, applets):
     """A root directory with busybox, users and groups: for `dir:` boxes."""
     root = workdir / "root"
     for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "home/app"):
         (root / name).mkdir(parents=True)
-    shutil.copy("/bin/busybox", root / "bin/busybox")
-    applets = subprocess.run([root / "bin/busybox", "--list"], capture_output=True, text=True,
-                             timeout=10, check=True).stdout.split()
-    for applet in set(applets) - {"busybox"}:
-        (root / "bin" / applet).symlink_to("busybox")
+    shutil.copy(applets / "busybox", root / "bin/busybox")
+    for applet in applets.iterdir():
+        if applet.is_symlink():  # the link itself, under a second name
+            os.link(applet, root / "bin" / applet.name, follow_symlinks=False)
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\napp:x:1000:\nvideo:x:44:app\n")
     (root / "etc/motd").write_text("original\n")

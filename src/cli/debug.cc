@@ -2,6 +2,7 @@
 #include "caisson/runtime.h"
 #include "cli/box_options.h"
 #include "cli/commands.h"
+#include "cli/text.h"
 
 namespace caisson::cli {
 namespace {
@@ -18,7 +19,8 @@ int plan_command(Args args) {
   if (!runtime) return fail(runtime.error(), options.json);
   auto plan = runtime->plan(options.spec);
   if (!plan) return fail(plan.error(), options.json);
-  return print(plan->ends_with('\n') ? *plan : *plan + "\n");
+  const std::string text = TerminalText().add(*plan);
+  return print(text.ends_with('\n') ? text : text + "\n");
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ int inspect_command(Args args) {
   return each_box("inspect", names, [&](Box& box, const std::string&) -> Result<std::string> {
     auto info = box.info();
     if (!info) return std::move(info.error());
-    const std::string json = to_json(*info);
+    const std::string json = info_object(*info);
     return (names.size() == 1 ? pretty(json) : json) + "\n";
   });
 }

@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 
 // Messages may quote bytes that are not UTF-8; a replacement character beats an exception.
 std::string dump(const Json& json, int indent = -1) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+  return harmless_json(json.dump(indent, ' ', false, Json::error_handler_t::replace));
 }
 
 // The library's own JSON, so that field names exist in one place.
@@ -85,6 +85,8 @@ std::string version_object() {
   root["version"] = version();
   return dump(root);
 }
+
+std::string info_object(const BoxInfo& info) { return harmless_json(to_json(info)); }
 
 std::string pretty(const std::string& json) {
   const Json value = parse(json);

@@ -1,4 +1,5 @@
-// The JSON objects that `--json` prints. Each is one line without a line end.
+// The JSON objects that `--json` prints. Each is one line without a line end, harmless to a
+// terminal.
 #pragma once
 
 #include <optional>
@@ -37,6 +38,9 @@ std::string stats_object(const std::string& id, const std::string& name, const U
 
 /// {"version"}
 std::string version_object();
+
+/// What inspect shows of a box.
+std::string info_object(const BoxInfo& info);
 
 /// `json` indented by two blanks; text that is not JSON is returned as it is.
 std::string pretty(const std::string& json);

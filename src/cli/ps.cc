@@ -3,6 +3,7 @@
 
 #include "caisson/runtime.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/text.h"
 
 namespace caisson::cli {
@@ -87,7 +88,7 @@ int ps_command(Args args) {
   if (!boxes) return fail(boxes.error());
   if (!settings.quiet && !settings.json) return print(table_of(*boxes, settings.whole));
   std::string lines;
-  for (const BoxInfo& info : *boxes) lines += (settings.json ? to_json(info) : info.id) + "\n";
+  for (const BoxInfo& info : *boxes) lines += (settings.json ? info_object(info) : info.id) + "\n";
   return print(lines);
 }
 

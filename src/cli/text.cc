@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
 namespace caisson::cli {
 namespace {
@@ -32,18 +33,28 @@ Character next_character(std::string_view text) {
 
 bool acts_on_a_terminal(char32_t code) {
   if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return true;
-  return code == 0x2028 || code == 0x2029 || code == 0x200e || code == 0x200f ||
+  return code == 0x061c || code == 0x2028 || code == 0x2029 || code == 0x200e || code == 0x200f ||
          (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
+constexpr std::string_view kDigits = "0123456789abcdef";
+
 void append_hex(std::string& out, std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   for (char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
     out += "\\x";
     out += kDigits[byte >> 4];
     out += kDigits[byte & 15];
   }
+}
+
+/// Whether `bytes` may be the beginning of a character, or of "\r\n", whose rest is still to come.
+bool is_begun(std::string_view bytes) {
+  const auto lead = static_cast<unsigned char>(bytes[0]);
+  if (lead == '\r') return bytes.size() == 1;
+  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  return lead >= 0xc2 && lead <= 0xf4 && bytes.size() < length &&
+         std::all_of(bytes.begin() + 1, bytes.end(), is_continuation);
 }
 
 std::size_t columns(std::string_view text) {
@@ -68,6 +79,44 @@ std::string escape(std::string_view bytes) {
   }
   return out;
 }
+
+std::string harmless_json(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  while (!json.empty()) {
+    const Character c = next_character(json);
+    const std::size_t length = std::max<std::size_t>(c.length, 1);
+    // What is below U+0020 is blank space between values: a string has none of it.
+    if (c.code >= 0x20 && acts_on_a_terminal(c.code)) {
+      out += "\\u";
+      for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[(c.code >> shift) & 15u];
+    } else {
+      out += json.substr(0, length);
+    }
+    json.remove_prefix(length);
+  }
+  return out;
+}
+
+std::string TerminalText::add(std::string_view bytes) {
+  const std::string all = std::exchange(rest_, {}) + std::string(bytes);
+  std::string out;
+  std::string_view left = all;
+  while (!left.empty()) {
+    if (is_begun(left)) {
+      rest_ = left;
+      break;
+    }
+    const bool line_end = left.starts_with("\r\n");
+    const std::size_t length = line_end ? 2 : std::max<std::size_t>(next_character(left).length, 1);
+    const std::string_view one = left.substr(0, length);
+    out += line_end || one == "\n" || one == "\t" ? std::string(one) : escape(one);
+    left.remove_prefix(length);
+  }
+  return out;
+}
+
+std::string TerminalText::end() { return escape(std::exchange(rest_, {})); }
 
 bool is_utf8(std::string_view bytes) {
   while (!bytes.empty()) {

@@ -12,6 +12,21 @@ namespace caisson::cli {
 /// direction controls of Unicode, and bytes that are not UTF-8 become \xNN.
 std::string escape(std::string_view bytes);
 
+/// The same JSON document, in whose strings those characters stand as \uNNNN.
+std::string harmless_json(std::string_view json);
+
+/// Escapes as escape() does, for text that comes in pieces cut anywhere: lines stay lines, and tabs
+/// tabs.
+class TerminalText {
+ public:
+  std::string add(std::string_view bytes);
+  /// What was held back because its rest never came.
+  std::string end();
+
+ private:
+  std::string rest_;
+};
+
 bool is_utf8(std::string_view bytes);
 
 /// RFC 4648 with padding.

@@ -25,6 +25,27 @@ TEST(Escape, MakesBytesThatAreNotUtf8Visible) {
   EXPECT_EQ(escape("x\xe2\x82"), "x\\xe2\\x82") << "cut off";
 }
 
+TEST(HarmlessJson, EscapesInsideOfStringsOnly) {
+  EXPECT_EQ(harmless_json("{\n  \"a\": \"ö\x7f\xc2\x9b\xe2\x80\xae\"\n}"),
+            "{\n  \"a\": \"ö\\u007f\\u009b\\u202e\"\n}");
+}
+
+TEST(TerminalText, KeepsLinesAndTabs) {
+  TerminalText text;
+  EXPECT_EQ(text.add("one\r\n\ttwo\rö\x1b[0m\n"), "one\r\n\ttwo\\x0dö\\x1b[0m\n");
+  EXPECT_EQ(text.end(), "");
+}
+
+TEST(TerminalText, JoinsWhatWasCut) {
+  TerminalText text;
+  EXPECT_EQ(text.add("a\xe2\x82"), "a");
+  EXPECT_EQ(text.add("\xac\r"), "\xe2\x82\xac");
+  EXPECT_EQ(text.add("\n\xc2"), "\r\n");
+  EXPECT_EQ(text.add("\x9b"), "\\xc2\\x9b");
+  EXPECT_EQ(text.add("\xf0\x9f"), "");
+  EXPECT_EQ(text.end(), "\\xf0\\x9f");
+}
+
 TEST(Utf8, TellsTextFromBytes) {
   EXPECT_TRUE(is_utf8(""));
   EXPECT_TRUE(is_utf8("\x1b[0m \xf0\x9f\x98\x80"));

@@ -190,7 +190,10 @@ Result<> Container::clone_init() {
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return sys_error("create namespaces", "");
-  if (pid == 0) run_init(init);
+  if (pid == 0) {
+    pair.ours.reset();  // init sees the socket's end when the shim is gone
+    run_init(init);
+  }
   init_ = static_cast<pid_t>(pid);
   pidfd_ = Fd(pidfd);
   control_ = std::move(pair.ours);
@@ -343,16 +346,15 @@ Result<> Container::signal(ProcessId id, int number, bool group) {
 
 std::vector<ProcessEvent> Container::events() {
   std::vector<ProcessEvent> out;
+  // Init first: once it is gone, what it and its forks had to say is all there to be read.
+  pollfd polled{pidfd_.get(), POLLIN, 0};  // poll(2) passes over -1
+  if (::poll(&polled, 1, 0) > 0) reap_init(WNOHANG);
   collect_status(out);
   // An end may arrive in the same round as its start; look again before passing it on.
   collect_init(out);
   collect_status(out);
   for (ProcessEvent& event : std::exchange(held_, {}))
     (spawning_.contains(event.id) ? held_ : out).push_back(std::move(event));
-  if (init_ > 0) {
-    pollfd polled{pidfd_.get(), POLLIN, 0};
-    if (::poll(&polled, 1, 0) > 0) reap_init(WNOHANG);
-  }
   return out;
 }
 

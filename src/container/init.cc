@@ -78,6 +78,9 @@ class Init final {
 
  private:
   Result<> set_up(Apply& apply) {
+    // Until the box is sealed a parent's death may go unnoticed where the set-up changes ids, which
+    // clears this (prctl(2)); then the loop sees the end of the control socket.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigset_t all;
     sigfillset(&all);
     ::sigprocmask(SIG_SETMASK, &all, nullptr);

@@ -30,6 +30,10 @@ namespace caisson::engine {
 /// Absent when somebody holds it.
 Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id);
 
+/// Ends what a vanished shim left: its processes die with it, its cgroups and socket do not. The
+/// caller holds the claim.
+Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id);
+
 /// Brings a record in line with what is true: a box whose shim is gone is ended, from the record
 /// the shim left or as lost, and what is left of it is removed. Returns the row as it is then.
 Result<store::BoxRow> settle(const Runtime::Impl& runtime, store::BoxRow row);

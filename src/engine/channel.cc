@@ -21,10 +21,19 @@ Error deadline_passed(std::string_view action) {
                     format("{}: the deadline has passed", action));
 }
 
+namespace {
+
+Error gone() {
+  return make_error(Code::kUnavailable, "box_gone", "talk to box's shim: it is gone");
+}
+
+}  // namespace
+
 Result<> Channel::send(std::string_view frame, const std::vector<int>& fds) const {
   std::vector<int> attached = fds;
   while (!frame.empty()) {
     const ssize_t n = sys::send_with_fds(socket_.get(), frame, attached);
+    if (n == -EPIPE || n == -ECONNRESET) return gone();
     if (n < 0) return errno_error(static_cast<int>(-n), "send to box's shim", "");
     attached.clear();
     frame.remove_prefix(static_cast<std::size_t>(n));
@@ -55,8 +64,7 @@ Result<bool> Channel::fill(int timeout_ms) {
   if (ready <= 0) return false;
   char buffer[65536];
   sys::Received got = sys::receive_with_fds(socket_.get(), buffer, sizeof buffer);
-  if (got.bytes == 0 || got.bytes == -ECONNRESET)
-    return make_error(Code::kUnavailable, "box_gone", "talk to box's shim: it is gone");
+  if (got.bytes == 0 || got.bytes == -ECONNRESET) return gone();
   if (got.bytes < 0)
     return errno_error(static_cast<int>(-got.bytes), "receive from box's shim", "");
   for (Fd& fd : got.fds) fds_.push_back(std::move(fd));

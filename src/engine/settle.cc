@@ -34,9 +34,6 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
   return {};
 }
 
-namespace {
-
-/// Ends what a vanished shim left: its processes die with it, its cgroups and socket do not.
 Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
   ::unlink((runtime.layout.box(id) + "/" + backend::Layout::socket(id)).c_str());
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
@@ -45,6 +42,8 @@ Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
   TRY(group->kill_all());
   return group->remove();
 }
+
+namespace {
 
 Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
   TRY(clear_remains(runtime, row.id));

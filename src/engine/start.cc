@@ -106,6 +106,10 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   Result<StartedBox> box = launch(runtime, *row, attach, std::move(channel), started);
   store::BoxUpdate update;
   if (!box) {
+    // A shim that fails clears up itself; for one that died we do.
+    if (box.error().reason == "shim_died") {
+      [[maybe_unused]] Result<> cleared = clear_remains(runtime, id);
+    }
     update.state = "failed";
     update.error_reason = box.error().message;
     update.finished_ns = wall_ns();

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from support.attack import wait_for
-from support.boxes import descendants
+from support.boxes import await_log, descendants
 from support.cli import UNLIMITED
 from support.terminal import Terminal
 
@@ -52,8 +52,8 @@ def test_output_into_a_full_device(caisson):
 
 
 def test_pipeline_of_boxes(caisson):
-    _, out, _ = shell(caisson, 'seq 1000 | "$0" run --rm -i host: -- grep 7 | "$0" run --rm -i host: -- wc -l')
-    assert out.strip() == "271"
+    _, out, err = shell(caisson, 'seq 1000 | "$0" run --rm -i host: -- grep 7 | "$0" run --rm -i host: -- wc -l')
+    assert (out.strip(), err) == ("271", "")
 
 
 def test_in_the_background_of_a_shell(caisson):
@@ -76,8 +76,8 @@ def test_signals_stop(caisson, number):
 def test_control_c_on_a_terminal_without_t(caisson):
     """Without -t the terminal's Ctrl-C is a SIGINT for Caisson: the box gets its stop signal."""
     with Terminal(caisson, "run", "--rm", "host:", "--", "sh", "-c",
-                  "trap 'echo st''opped; exit 6' TERM; echo u''p; while :; do sleep 0.05; done") as terminal:
-        terminal.expect("up")
+                  "trap 'echo st''opped; exit 6' TERM; echo box is u''p; while :; do sleep 0.05; done") as terminal:
+        terminal.expect("box is up")
         terminal.type("\x03")
         terminal.expect("stopped")
         assert terminal.wait() == 6
@@ -85,10 +85,10 @@ def test_control_c_on_a_terminal_without_t(caisson):
 
 def test_second_control_c_kills(caisson):
     with Terminal(caisson, "run", "--rm", "host:", "--", "sh", "-c",
-                  "trap 'echo n''o' TERM INT; echo u''p; while :; do sleep 0.05; done") as terminal:
-        terminal.expect("up")
+                  "trap 'echo not n''ow' TERM INT; echo box is u''p; while :; do sleep 0.05; done") as terminal:
+        terminal.expect("box is up")
         terminal.type("\x03")
-        terminal.expect("no")
+        terminal.expect("not now")
         terminal.type("\x03")
         assert terminal.wait() == 137
 
@@ -96,10 +96,9 @@ def test_second_control_c_kills(caisson):
 def test_terminal_is_restored(caisson):
     """A shell's settings are what they were after a box with -t, also when that was killed."""
     import termios
-    with Terminal(caisson, "run", "--rm", "-it", "host:", "--", "sh", "-c", "echo u''p; sleep 1000") as terminal:
-        terminal.expect("up")
-        raw = termios.tcgetattr(terminal.controller)[3]
-        assert not raw & termios.ECHO
+    with Terminal(caisson, "run", "--rm", "-it", "host:", "--", "sh", "-c", "echo box is u''p; sleep 1000") as terminal:
+        terminal.expect("box is up")  # which may come before the settings
+        wait_for(lambda: not termios.tcgetattr(terminal.controller)[3] & termios.ECHO)
         terminal.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         terminal.process.send_signal(signal.SIGTERM)
@@ -117,7 +116,8 @@ def test_json_is_the_last_line(caisson):
 def test_json_while_interrupted(caisson):
     process = caisson.popen("run", "--rm", "--json", "host:", "--", "sh", "-c", "echo kept; sleep 1000",
                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    time.sleep(1)
+    [box] = wait_for(caisson.boxes)
+    await_log(caisson, box, "kept")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     value = json.loads(out.splitlines()[-1])

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from support.attack import wait_for
 from support.boxes import await_log, await_state, descendants, shim_of
 
 pytestmark = pytest.mark.without_subuid
@@ -133,7 +134,7 @@ def test_killed_shim_takes_its_box_along(caisson):
     info = await_state(caisson, box, "stopped")
     assert info["exit"]["reason"] == "lost"
     assert "exit_code" not in info["exit"] or info["exit"]["exit_code"] is None
-    assert init not in descendants()
+    wait_for(lambda: init not in descendants(), what="end of init")
     assert "lost" in caisson("ps", "-a").stdout
     done = caisson("exec", box, "true")
     assert done.returncode == 125

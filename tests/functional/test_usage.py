@@ -28,7 +28,9 @@ def test_usage_of_work(caisson):
     done = caisson("run", "--rm", "--json", "host:", "--", "python3", "-c", script)
     usage = done.json()["usage"]
     assert 0.05e9 < usage["cpu_user_ns"] < 20e9
-    assert 8 << 20 <= usage["write_bytes"] < 64 << 20
+    # Newer kernels tell nobody but root what a process wrote that could not be inspected.
+    if host.IS_ROOT or "write_bytes" in usage:
+        assert 8 << 20 <= usage["write_bytes"] < 64 << 20
     assert 5 << 20 < usage["peak_memory_bytes"] < 200 << 20
     assert usage["wall_ns"] >= usage["cpu_user_ns"] * 0.9
 

@@ -57,9 +57,13 @@ def test_unknown_user_is_an_error(caisson, user):
 @pytest.mark.user_only
 @pytest.mark.without_subuid
 def test_without_subordinate_ids_there_is_one_user(caisson):
-    if not host.missing_subuid():
-        assert caisson.sh("id -u", "-u", "1234").stdout == "1234\n"
-        return
-    done = caisson.sh("id -u", "-u", "1234")
-    assert done.returncode == 125
-    assert "subuid" in done.error_line()
+    """The one that `-u` names by its number, or root."""
+    assert caisson.sh("id -u", "-u", "1234").stdout == "1234\n"
+    box = caisson.detached("sleep", "1000")
+    done = caisson("exec", "-u", "1234", box, "id", "-u")
+    if host.missing_subuid():
+        assert done.returncode == 125
+        assert "subuid" in done.error_line()
+    else:
+        assert done.stdout == "1234\n"
+    caisson("rm", "-f", box, check=True)

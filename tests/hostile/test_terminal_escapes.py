@@ -10,14 +10,14 @@ import pytest
 pytestmark = pytest.mark.without_subuid
 
 EVIL = ["\x1b]0;title\x07", "\x1b[2J\x1b[1;1H", "\x1b[6n", "\r overwritten", "a\nb", "\x9b31m", "\x1bP+q\x1b\\",
-        "‮reversed", "\x08\x08\x08", "\x7f", "\t"]
+        "\u202ereversed", "\x08\x08\x08", "\x7f", "\t"]
 
 
 def acts(data):
     """Whether bytes hold anything that a terminal acts on, lines apart."""
     text = data.decode("utf-8", errors="surrogateescape")
     return any(ord(c) < 0x20 and c != "\n" or 0x7f <= ord(c) < 0xa0 or 0xdc80 <= ord(c) <= 0xdc9f or
-               c in "‪‫‬‭‮⁦⁧⁨⁩‎‏" for c in text)
+               c in "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069" for c in text)
 
 
 def on_terminal(caisson, *words):

@@ -137,6 +137,14 @@ def drain(client, seconds=0.2):
     return got
 
 
+def answer(client):
+    """The kind of the first frame that comes back."""
+    header = b""
+    while len(header) < 5 and (data := client.recv(5 - len(header))):
+        header += data
+    return header[4:5]
+
+
 def test_an_honest_request_is_answered(connect):
     client = connect()
     client.sendall(STATS)
@@ -153,7 +161,7 @@ def test_hostile_bytes(caisson, box, connect):
             client.close()
         honest = connect()
         honest.sendall(STATS)
-        assert drain(honest, 0.5)[4:5] == bytes([REPLY]), f"no answer to others after: {name}"
+        assert answer(honest) == bytes([REPLY]), f"no answer to others after: {name}"
         honest.close()
     assert caisson.inspect(box)["state"] == "running"
 
@@ -197,7 +205,7 @@ def test_client_that_asks_and_never_reads(caisson, box, connect):
     shim = shim_of(caisson, box)
     client = connect()
     client.setblocking(False)
-    sent, deadline = 0, time.monotonic() + 4
+    sent, deadline = 0, time.monotonic() + 1.5
     while time.monotonic() < deadline and sent < 64 << 20:
         try:
             sent += client.send(STATS * 1000)
@@ -213,7 +221,7 @@ def test_client_that_attaches_and_never_reads(caisson, connect):
     client = socket.socket(socket.AF_UNIX)
     client.connect(f"{caisson.home}/run/{loud}.sock")
     client.sendall(frame(REQUEST, request("attach", stdin=b"\xf4")) + frame(CREDIT, b"\xff" * 8) * 3)
-    time.sleep(2)
+    time.sleep(0.7)
     assert rss_kib(shim_of(caisson, loud)) < 48 * 1024
     client.close()
     caisson("rm", "-f", loud, check=True)

@@ -7,6 +7,7 @@ JUNIT = """<testsuites><testsuite>
 <testcase classname="a" name="bad"><failure message="m"/></testcase>
 <testcase classname="a" name="leaky"><error message="m"/></testcase>
 <testcase classname="a" name="away"><skipped message="needs a moon"/></testcase>
+<testcase classname="a" name="limit"><skipped type="pytest.xfail" message="not yet seen"/></testcase>
 </testsuite></testsuites>"""
 GTEST = """<testsuites><testsuite>
 <testcase name="A" status="run" result="completed" classname="S"/>
@@ -23,7 +24,8 @@ def test_pytest_report(tmp_path):
     (tmp_path / "r.xml").write_text(JUNIT)
     tally = run_tests.Tally()
     tally.add_junit(tmp_path / "r.xml", "functional, root")
-    assert tally.passed == 1
+    assert tally.passed == 2
+    assert tally.limits == {"limit": "not yet seen"}
     assert tally.failed == ["functional, root: a.bad", "functional, root: a.leaky"]
     assert tally.skipped == [("functional, root: a.away", "needs a moon")]
 
