@@ -22,7 +22,7 @@ namespace caisson::sys {
 class Cgroup final {
  public:
   /// Makes the groups in every usable hierarchy and sets the limits, before any process exists.
-  /// A failure undoes everything. A limit whose controller is missing is `limit_unenforceable`.
+  /// A failure undoes everything. A limit whose controller is missing is `limit_unsupported`.
   static Result<Cgroup> create(const CgroupLayout& layout, const std::string& id,
                                const CgroupLimits& limits);
   /// The groups of `id` that exist now; `cgroup_not_found` when there is none.

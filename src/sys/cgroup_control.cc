@@ -15,7 +15,7 @@ constexpr std::uint64_t kSmallestQuotaUs = 1'000;  // the kernel refuses less
 constexpr double kFewestCpus = 0.001, kMostCpus = 1e6;
 
 Error bad_limit(std::string_view what, std::string_view value, std::string_view why) {
-  return make_error(Code::kInvalidArgument, "invalid_limit",
+  return make_error(Code::kInvalidArgument, "limit_invalid",
                     format("set {} limit '{}': {}", what, value, why));
 }
 

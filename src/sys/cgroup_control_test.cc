@@ -85,7 +85,7 @@ TEST(CgroupControl, Validation) {
         CgroupLimits{.memory_bytes = {}, .pids = {}, .cpu_weight = {}, .cpus = std::nan("")}}) {
     const auto result = validate(bad);
     ASSERT_FALSE(result);
-    EXPECT_EQ(result.error().reason, "invalid_limit");
+    EXPECT_EQ(result.error().reason, "limit_invalid");
   }
 }
 

@@ -10,7 +10,7 @@ namespace {
 constexpr const char* kMemsw = "memory.memsw.limit_in_bytes";
 
 Error unenforceable(const std::string& id, std::string_view limit, std::string_view why) {
-  return make_error(Code::kFailedPrecondition, "limit_unenforceable",
+  return make_error(Code::kFailedPrecondition, "limit_unsupported",
                     format("set {} limit of box '{}': {}", limit, id, why));
 }
 

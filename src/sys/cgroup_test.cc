@@ -115,7 +115,7 @@ TEST_F(CgroupTest, MissingControllerIsAnErrorOnlyWhenAsked) {
   auto limited = Cgroup::create(
       layout_, id_, {.memory_bytes = 1u << 20, .pids = {}, .cpu_weight = {}, .cpus = {}});
   ASSERT_FALSE(limited);
-  EXPECT_EQ(limited.error().reason, "limit_unenforceable");
+  EXPECT_EQ(limited.error().reason, "limit_unsupported");
   Cgroup group = make();
   EXPECT_FALSE(group.has(Controller::kMemory));
   EXPECT_EQ(group.usage().peak_memory_bytes, std::nullopt);
@@ -233,7 +233,7 @@ TEST_F(CgroupTest, UpdateRaisesAndLowers) {
   change(16u << 20);
   EXPECT_EQ(
       group.update({.memory_bytes = {}, .pids = 0, .cpu_weight = {}, .cpus = {}}).error().reason,
-      "invalid_limit");
+      "limit_invalid");
   if (!group.has(Controller::kCpu)) return;
   auto cpu = group.update({.memory_bytes = {}, .pids = {}, .cpu_weight = 50, .cpus = 0.5});
   EXPECT_TRUE(cpu) << cpu.error().message;
