@@ -14,7 +14,7 @@ from pathlib import Path
 # Header (prefix) -> the library it belongs to, as the table spells it.
 THIRD_PARTY = {
     "fmt/": "fmt", "nlohmann/": "nlohmann-json", "seccomp.h": "libseccomp",
-    "sqlite3.h": "sqlite3", "CLI/": "CLI11", "sha2.h": "libmd", "sha256.h": "libmd",
+    "sqlite3.h": "sqlite3", "sha2.h": "libmd", "sha256.h": "libmd",
     "sha512.h": "libmd", "md5.h": "libmd", "gtest/": "gtest", "gmock/": "gtest",
     "benchmark/": "benchmark",
 }

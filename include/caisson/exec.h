@@ -78,7 +78,8 @@ class Exec {
   Result<ExitInfo> wait(Deadline deadline = {});
 
   /// Feeds `input`, closes stdin, and collects output to the end. A command that does not read
-  /// its input does not block this call. `max_bytes` caps what is kept of both streams together.
+  /// its input does not block this call. The output limit of the exec caps what is
+  /// kept of both streams together.
   Result<Collected> communicate(std::string_view input = {}, Deadline deadline = {});
 
  private:

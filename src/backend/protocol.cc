@@ -105,7 +105,7 @@ Result<Rootfs> decode_rootfs(const json& value) {
 Result<Request> decode_start(Fields& fields) {
   StartRequest request;
   request.id = fields.text("id");
-  request.layout = {fields.text("home"), fields.text("run_dir")};
+  request.layout = {fields.text("home")};
   request.attach = fields.boolean("attach");
   request.fail_at = fields.integer("fail_at", 0u, UINT_MAX);
   request.rootfs = TRY(decode_rootfs(fields.member("rootfs")));
@@ -119,7 +119,6 @@ struct Encode {
     return {{"op", "start"},
             {"id", bytes(r.id)},
             {"home", bytes(r.layout.home)},
-            {"run_dir", bytes(r.layout.run_dir)},
             {"attach", r.attach},
             {"fail_at", r.fail_at},
             {"rootfs", encode_rootfs(r.rootfs)},
@@ -165,6 +164,7 @@ Result<> decode_error(const json& value, Error& error) {
 Result<Started> decode_started(const json& value) {
   Fields fields(value);
   Started started;
+  started.shim_pid = fields.integer("shim_pid", 0, INT_MAX);
   started.init_pid = fields.integer("init_pid", 0, INT_MAX);
   started.stages = TRY(spec::decode_stages(fields.member("stages")));
   started.warnings = TRY(spec::decode_texts(fields.member("warnings")));
@@ -248,7 +248,8 @@ std::string encode_reply(const Reply& reply) {
   if (reply.error) return wire::encode_cbor({{"error", encode_error(*reply.error)}});
   json ok = {{"fds", reply.fds}};
   if (reply.started)
-    ok["started"] = {{"init_pid", reply.started->init_pid},
+    ok["started"] = {{"shim_pid", reply.started->shim_pid},
+                     {"init_pid", reply.started->init_pid},
                      {"stages", spec::encode(reply.started->stages)},
                      {"warnings", spec::encode(reply.started->warnings)}};
   if (reply.usage) ok["usage"] = spec::encode(*reply.usage);

@@ -16,8 +16,7 @@ namespace caisson::backend {
 
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
-  std::string home;     ///< absolute
-  std::string run_dir;  ///< what belongs to this machine's running kernel
+  std::string home;  ///< absolute
   std::string box(const std::string& id) const { return home + "/boxes/" + id; }
   std::string ended() const { return home + "/ended"; }
   /// The shim's socket, in the box's directory.

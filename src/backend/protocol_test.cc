@@ -44,7 +44,7 @@ Error refused(const json& document) {
 }
 
 StartRequest full_start() {
-  StartRequest start{"01hx", {"/home/" + kBinary, "/run"}, {}, {}, true, 7};
+  StartRequest start{"01hx", {"/home/" + kBinary}, {}, {}, true, 7};
   start.spec.source = "dir:/" + kBinary;
   start.spec.command = {"sh", "-c", kBinary, ""};
   start.spec.env = {{"A", kBinary}, {"B=", ""}, {"\xfe", "x"}};
@@ -152,11 +152,12 @@ TEST(Requests, WhatIsNoRequest) {
 TEST(Replies, OkWithEverything) {
   Reply reply;
   reply.fds = 3;
-  reply.started = Started{4242, {{"files", 5us}, {kBinary, 0ns}}, {"a warning", kBinary}};
+  reply.started = Started{4241, 4242, {{"files", 5us}, {kBinary, 0ns}}, {"a warning", kBinary}};
   reply.usage = Usage{.peak_memory_bytes = 5, .cpu_user = 1s, .oom_kills = 0};
   const Reply back = round_trip(reply);
   EXPECT_FALSE(back.error);
   EXPECT_EQ(back.fds, 3);
+  EXPECT_EQ(back.started->shim_pid, 4241);
   EXPECT_EQ(back.started->init_pid, 4242);
   EXPECT_EQ(back.started->stages, reply.started->stages);
   EXPECT_EQ(back.started->warnings, reply.started->warnings);
@@ -186,7 +187,7 @@ TEST(Replies, HostileOnesAreRefused) {
   reject(json::object());
   reject({{"error", "text"}});
   reject({{"error", json::object()}});
-  const json started = {{"init_pid", 1}, {"stages", json::array()}, {"warnings", json::array()}};
+  const json started = {{"shim_pid", 1}, {"init_pid", 1}, {"stages", json::array()}, {"warnings", json::array()}};
   for (const auto& [name, value] : started.items()) {
     json wrong = started;
     wrong[name] = "text";

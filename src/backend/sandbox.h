@@ -48,7 +48,7 @@ struct ProcessEvent {
 };
 
 struct Started {
-  int init_pid = 0;
+  int shim_pid = 0, init_pid = 0;
   std::vector<StageTiming> stages;
   std::vector<std::string> warnings;
 };
@@ -71,7 +71,9 @@ class Sandbox {
   /// True once every process of the sandbox is gone.
   virtual bool gone() const = 0;
 
-  /// Ends every process at once; `gone` becomes true by a later event.
+  /// Ends every process, and accounts for each; `gone` becomes true by a later event.
+  virtual void end() = 0;
+  /// The same by force, for a sandbox that does not answer: what it has used may not all be known.
   virtual void kill_all() = 0;
   /// Figures now, or after the end the totals.
   virtual Usage usage() = 0;

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -72,6 +73,7 @@ class Container final : public backend::Sandbox {
   int event_fd() const override { return epoll_.get(); }
   std::vector<ProcessEvent> events() override;
   bool gone() const override { return init_ <= 0; }
+  void end() override;
   void kill_all() override;
   Usage usage() override;
   std::uint64_t oom_kills() override { return cgroup_ ? cgroup_->oom_kills().value_or(0) : 0; }
@@ -117,13 +119,20 @@ class Container final : public backend::Sandbox {
   bool ended_ = false;
 };
 
+/// One file for the whole machine: boxes of different homes must not share ids either.
+Result<sys::ClaimedRange> claim_ids(const std::string& id) {
+  const std::string folder = "/run/caisson";
+  if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", folder);
+  return sys::claim_id_range(folder + "/id-ranges",
+                             static_cast<std::uint32_t>(std::hash<std::string>()(id)));
+}
+
 Result<backend::Started> Container::start() {
   StageClock clock(preparation_.took);
   const sys::CgroupLayout& layout = preparation_.cgroups;
   const Facts& facts = preparation_.facts;
-  if (facts.root)
-    range_ = TRY(sys::claim_id_range(
-        options_.ids_lock, static_cast<std::uint32_t>(std::hash<std::string>()(options_.id))));
+  if (facts.root) range_ = TRY(claim_ids(options_.id));
   plan_ = TRY(make_plan(options_.spec, options_.rootfs, facts, options_.data, range_.first));
   TRY(preparation_.namespaces.set_owner(plan_.ids.first, plan_.ids.first));
   std::vector<std::string> warnings = plan_.warnings;
@@ -143,7 +152,7 @@ Result<backend::Started> Container::start() {
   clock.lap("clone");
   TRY(await_ready(warnings));
   clock.lap("rootfs");
-  return backend::Started{init_, clock.take(), std::move(warnings)};
+  return backend::Started{::getpid(), init_, clock.take(), std::move(warnings)};
 }
 
 Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
@@ -423,6 +432,14 @@ ProcessEvent Container::started_or_failed(const ExecFailure* failure, ProcessId 
     if (failure->step == ExecStep::kFork) error.code = Code::kResourceExhausted;
   }
   return {ProcessEvent::Kind::kFailed, id, std::move(error)};
+}
+
+void Container::end() {
+  const InitMessage message{.op = InitOp::kEnd};
+  if (init_ > 0 &&
+      sys::send_with_fds(control_.get(), {reinterpret_cast<const char*>(&message), sizeof message},
+                         {}) < 0)
+    kill_all();
 }
 
 void Container::kill_all() {

@@ -15,7 +15,6 @@ struct ContainerOptions {
   Rootfs rootfs;
   std::string data;      ///< the box's directory
   std::string cache;     ///< of compiled filters
-  std::string ids_lock;  ///< the machine's file of claimed id ranges
   unsigned fail_at = 0;  ///< see Apply::run
 };
 

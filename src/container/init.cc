@@ -141,6 +141,8 @@ class Init final {
       if (got.fds.size() == 5) exec(message.id, got.fds);
     } else if (message.op == InitOp::kSignal) {
       signal(message);
+    } else if (message.op == InitOp::kEnd) {
+      end();
     }
     return true;
   }
@@ -168,25 +170,41 @@ class Init final {
     signalfd_siginfo ignored[8];
     while (::read(signals_.get(), ignored, sizeof ignored) > 0) {
     }
-    for (;;) {
-      int status = 0;
-      rusage usage{};
-      const pid_t pid = ::wait4(-1, &status, WNOHANG, &usage);
-      if (pid <= 0) return;
-      const auto found = ids_.find(pid);
-      if (found == ids_.end()) continue;
-      const auto ns = [](const timeval& t) {
-        return t.tv_sec * 1'000'000'000LL + t.tv_usec * 1000LL;
-      };
-      send(options_.control, {.op = InitOp::kEnded,
-                              .id = found->second,
-                              .value = status,
-                              .cpu_user_ns = ns(usage.ru_utime),
-                              .cpu_system_ns = ns(usage.ru_stime)});
-      // The box ends with its main process, at once: the kernel ends the rest with us.
-      if (found->second == backend::kMainProcess) ::_exit(0);
-      ids_.erase(found);
-    }
+    bool main_ended = false;
+    while (const std::optional<std::uint32_t> id = reap_one(WNOHANG))
+      main_ended = main_ended || *id == backend::kMainProcess;
+    if (main_ended) end();
+  }
+
+  /// The kernel ends whatever is left when we go, but without accounting for it (what PID 1 leaves
+  /// behind is reaped unseen), and the shim tells what the box has used by our accounts.
+  [[noreturn]] void end() {
+    do {
+      ::kill(-1, SIGKILL);
+    } while (reap_one(0));
+    ::_exit(0);
+  }
+
+  /// Reaps one child and tells its end. Returns its id, 0 for one that nobody asked for; absent
+  /// when there is none.
+  std::optional<std::uint32_t> reap_one(int flags) {
+    int status = 0;
+    rusage usage{};
+    const pid_t pid = ::wait4(-1, &status, flags | __WALL, &usage);
+    if (pid <= 0) return std::nullopt;
+    const auto found = ids_.find(pid);
+    if (found == ids_.end()) return 0;
+    const auto ns = [](const timeval& t) {
+      return t.tv_sec * 1'000'000'000LL + t.tv_usec * 1000LL;
+    };
+    const std::uint32_t id = found->second;
+    send(options_.control, {.op = InitOp::kEnded,
+                            .id = id,
+                            .value = status,
+                            .cpu_user_ns = ns(usage.ru_utime),
+                            .cpu_system_ns = ns(usage.ru_stime)});
+    ids_.erase(found);
+    return id;
   }
 
   const InitOptions& options_;

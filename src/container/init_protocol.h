@@ -10,6 +10,7 @@ enum class InitOp : std::uint32_t {
   // shim → init
   kExec = 1,    ///< with descriptors: block, stdin, stdout, stderr, status pipe
   kSignal = 2,  ///< `value` to the process `id`; to its whole session with `group`
+  kEnd = 3,     ///< end everything, account for it, and go
   // init → shim
   kReady = 16,    ///< with descriptors: root, /dev/pts; then warnings as text
   kFailed = 17,   ///< set-up failed; the error follows as text

@@ -35,6 +35,10 @@ std::vector<Asked> asked_of_cgroups(const Limits& limits) {
 
 }  // namespace
 
+bool limits_need_host(const BoxSpec& spec) {
+  return spec.limits.open_files || std::ranges::any_of(asked_of_cgroups(spec.limits), &Asked::set);
+}
+
 Result<std::vector<std::string>> check_limits(const BoxSpec& spec,
                                               const sys::CgroupLayout& layout) {
   std::vector<std::string> warnings;

@@ -15,6 +15,9 @@
 
 namespace caisson::container {
 
+/// Whether anything was asked for that a host may be unable to enforce.
+bool limits_need_host(const BoxSpec& spec);
+
 /// Refuses limits that were asked for and cannot be enforced here (`limit_unsupported`), unless
 /// the spec allows them to be missing. Returns warnings about defaults that are not enforced.
 Result<std::vector<std::string>> check_limits(const BoxSpec& spec, const sys::CgroupLayout& layout);

@@ -54,8 +54,11 @@ BoxInfo info_of(const store::BoxRow& row) {
   info.created_ns = row.created_ns;
   info.started_ns = row.started_ns;
   info.finished_ns = row.finished_ns;
-  info.shim_pid = row.shim_pid;
-  info.init_pid = row.init_pid;
+  // Later the numbers may be other processes'.
+  if (is_live(info.state)) {
+    info.shim_pid = row.shim_pid;
+    info.init_pid = row.init_pid;
+  }
   if (!row.stages_json.empty())
     info.stages = spec::stages_from_json(row.stages_json).value_or(info.stages);
   if (!row.warnings_json.empty())

@@ -28,15 +28,6 @@ Result<std::string> choose_home(const OpenOptions& options) {
                     "set CAISSON_HOME to a directory on a local file system");
 }
 
-/// The default home's sockets are where the system clears them at boot; another home keeps its
-/// own, so that it is complete in itself.
-std::string choose_run_dir(const OpenOptions& options, const std::string& home) {
-  if (!options.home.empty() || !variable("CAISSON_HOME").empty()) return home + "/run";
-  if (::geteuid() == 0) return "/run/caisson";
-  const std::string run = variable("XDG_RUNTIME_DIR");
-  return run.empty() ? home + "/run" : run + "/caisson";
-}
-
 Result<> make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
   if (errno == ENOENT) {
@@ -72,7 +63,6 @@ Result<backend::Layout> open_layout(const OpenOptions& options) {
     if (::getcwd(cwd, sizeof cwd) == nullptr) return sys_error("read working directory", "");
     home = std::string(cwd) + "/" + home;
   }
-  backend::Layout layout{home, choose_run_dir(options, home)};
   // The last one made is the first one looked for: a complete home costs two calls.
   if (::access((home + "/ended").c_str(), W_OK) != 0) {
     for (const char* part : {"", "/boxes", "/cache", "/db", "/ended"})
@@ -85,11 +75,10 @@ Result<backend::Layout> open_layout(const OpenOptions& options) {
     error.hint = "set CAISSON_HOME to a directory that you may write";
     return error;
   }
-  if (::access(layout.run_dir.c_str(), W_OK) != 0) TRY(make_directory(layout.run_dir));
-  return layout;
+  return backend::Layout{home};
 }
 
-Result<std::string> find_shim(const OpenOptions& options, const std::string&) {
+Result<std::string> find_shim(const OpenOptions& options) {
   std::string asked = options.shim_path;
   if (asked.empty()) asked = variable("CAISSON_SHIM");
   std::vector<std::string> candidates;
@@ -106,8 +95,12 @@ Result<std::string> find_shim(const OpenOptions& options, const std::string&) {
     }
     candidates.emplace_back(CAISSON_LIBEXECDIR "/caisson/caisson-shim");
   }
-  for (const std::string& path : candidates)
-    if (::access(path.c_str(), X_OK) == 0) return path;
+  for (const std::string& path : candidates) {
+    struct stat info{};
+    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+        ::access(path.c_str(), X_OK) == 0)
+      return path;
+  }
   return make_error(
       Code::kFailedPrecondition, "shim_missing",
       format("find the shim program: '{}' is not an executable file", candidates.front()),

@@ -13,7 +13,7 @@ namespace caisson::engine {
 /// Finds and makes the directories. Errors: `home_unusable`.
 Result<backend::Layout> open_layout(const OpenOptions& options);
 /// The shim program. Errors: `shim_missing`.
-Result<std::string> find_shim(const OpenOptions& options, const std::string& run_dir);
+Result<std::string> find_shim(const OpenOptions& options);
 /// This boot's id (random(4), /proc/sys/kernel/random/boot_id).
 std::string boot_id();
 

@@ -15,8 +15,7 @@ namespace {
 /// Files that belong to subordinate ids can only be removed in a namespace that has those ids,
 /// which the shim program knows how to make.
 Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& id) {
-  const std::string shim =
-      runtime.shim.empty() ? TRY(find_shim(runtime.options, runtime.layout.run_dir)) : runtime.shim;
+  const std::string shim = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
   if (!control) return sys_error("duplicate descriptor", "");

@@ -22,7 +22,7 @@ Runtime::Runtime(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 Result<Runtime> Runtime::open(OpenOptions options) {
   backend::Layout layout = TRY(engine::open_layout(options));
   store::State state = TRY(store::State::open(layout.home));
-  std::string shim = engine::find_shim(options, layout.run_dir).value_or("");
+  std::string shim = engine::find_shim(options).value_or("");
   // Shared, because every Box keeps its runtime open.
   auto impl = std::make_shared<const Impl>(std::move(layout), std::move(shim), std::move(options),
                                            std::move(state));
@@ -35,6 +35,8 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   TRY(image::check_source(spec.source));
   if (spec.security.seccomp == SeccompMode::kCustom)
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
+  if (container::limits_need_host(spec))
+    TRY(container::check_limits(spec, TRY(sys::detect_cgroups())));
   store::BoxRow row;
   row.id = TRY(make_ulid());
   row.name = spec.name;

@@ -31,8 +31,7 @@ unsigned injected_fault() {
 
 /// The shim is no child of the embedding program. It keeps `claim` to its end.
 Result<Channel> spawn_shim(const Runtime::Impl& runtime, const Fd& claim) {
-  const std::string path =
-      runtime.shim.empty() ? TRY(find_shim(runtime.options, runtime.layout.run_dir)) : runtime.shim;
+  const std::string path = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   // Descriptors are moved above those that the shim is to have.
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
@@ -116,12 +115,16 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   } else {
     update.state = "running";
     update.started_ns = wall_ns();
+    update.shim_pid = started.shim_pid;
     update.init_pid = started.init_pid;
     update.stages_json = spec::to_json(started.stages);
     update.warnings_json = spec::to_json(started.warnings);
   }
-  TRY(runtime.state.transition(id, {"starting"}, update));
-  return box;
+  const Result<bool> committed = runtime.state.transition(id, {"starting"}, update);
+  if (committed || !box) return box;
+  // A box that nobody would know to be running must not run.
+  if (box->channel.send(backend::KillRequest{})) box->channel.await_close();
+  return committed.error();
 }
 
 }  // namespace caisson::engine

@@ -37,9 +37,9 @@ Result<> Shim::start() {
   if (box_.spec.workdir.empty()) box_.spec.workdir = box_.rootfs.workdir;
   if (!preparation_)
     return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
-  sandbox_ = container::make_container({box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(),
-                                        box_.layout.run_dir + "/id-ranges", box_.fail_at},
-                                       TRY(std::move(*preparation_)));
+  sandbox_ = container::make_container(
+      {box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(), box_.fail_at},
+      TRY(std::move(*preparation_)));
   started_ = TRY(sandbox_->start());
   exec_began_ns_ = boot_ns();
   TRY(spawn_main());
@@ -98,7 +98,7 @@ void Shim::on_event(const ProcessEvent& event) {
   if (done_) return;
   processes_[kMainProcess].facts.wait_status = event.status;
   main_ended_ns_ = boot_ns();
-  sandbox_->kill_all();
+  end_sandbox();
 }
 
 void Shim::on_started(ProcessId id) {
@@ -200,7 +200,13 @@ void Shim::end_box(ExitReason reason) {
   if (done_ || !sandbox_) return;
   EndingFacts& facts = processes_[kMainProcess].facts;
   if (!facts.ended_by_us) facts.ended_by_us = reason;
-  sandbox_->kill_all();
+  end_sandbox();
+}
+
+void Shim::end_sandbox() {
+  constexpr std::int64_t kPatience = 2'000'000'000;
+  sandbox_->end();
+  poller_.after(kPatience, [this] { sandbox_->kill_all(); });
 }
 
 void Shim::finish() {

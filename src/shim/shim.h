@@ -60,6 +60,7 @@ class Shim final {
   void check_disk();
   /// Ends the whole box because of `reason`; the first reason counts.
   void end_box(ExitReason reason);
+  void end_sandbox();
   void finish();
   void fail_start(const Error& error);
   Result<> keep_record(const std::string& record) const;

@@ -74,7 +74,7 @@ Error too_new(const Database& database, int version) {
   return make_error(Code::kFailedPrecondition, "state_newer",
                     format("open state '{}': its format {} is newer than this program's {}",
                            database.path(), version, schema_version()),
-                    "use the newer caisson, or another --home");
+                    "use the newer caisson, or another home (CAISSON_HOME)");
 }
 
 /// Under the lock of the directory: another process may have migrated since.

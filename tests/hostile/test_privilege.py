@@ -120,7 +120,7 @@ def test_setuid_file_made_in_a_box_is_out_of_reach_on_the_host(caisson, image):
                               capture_output=True, text=True, timeout=10, check=False)
         assert done.returncode != 0
         assert "euid" not in done.stdout
-    for folder in (caisson.home, f"{caisson.home}/boxes", f"{caisson.home}/run", f"{caisson.home}/db",
+    for folder in (caisson.home, f"{caisson.home}/boxes", f"{caisson.home}/db",
                    f"{caisson.home}/boxes/{box}", f"{caisson.home}/cache", f"{caisson.home}/ended"):
         assert stat.S_IMODE(os.stat(folder).st_mode) & 0o077 == 0, folder
     caisson("rm", "-f", box, check=True)

@@ -109,7 +109,7 @@ def connect(caisson, box):
     def dial():
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(10)
-        client.connect(f"{caisson.home}/run/{box}.sock")
+        client.connect(f"{caisson.home}/boxes/{box}/{box}.sock")
         opened.append(client)
         return client
 
@@ -219,7 +219,7 @@ def test_client_that_attaches_and_never_reads(caisson, connect):
     """It has no credit to give: the shim keeps nothing for it."""
     loud = caisson.detached("yes")
     client = socket.socket(socket.AF_UNIX)
-    client.connect(f"{caisson.home}/run/{loud}.sock")
+    client.connect(f"{caisson.home}/boxes/{loud}/{loud}.sock")
     client.sendall(frame(REQUEST, request("attach", stdin=b"\xf4")) + frame(CREDIT, b"\xff" * 8) * 3)
     time.sleep(0.7)
     assert rss_kib(shim_of(caisson, loud)) < 48 * 1024
@@ -228,12 +228,13 @@ def test_client_that_attaches_and_never_reads(caisson, connect):
 
 
 def test_socket_is_for_its_user_alone(caisson, box):
-    path = f"{caisson.home}/run/{box}.sock"
-    assert stat.S_IMODE(os.stat(f"{caisson.home}/run").st_mode) == 0o700
+    folder = f"{caisson.home}/boxes/{box}"
+    path = f"{folder}/{box}.sock"
+    assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     if os.geteuid() != 0:
         return
     # Also when somebody opens the way to it.
-    for folder in (caisson.home, f"{caisson.home}/run"):
+    for folder in (caisson.home, f"{caisson.home}/boxes", folder):
         os.chmod(folder, 0o755)
     os.chmod(path, 0o777)
     dial = ("import socket; s = socket.socket(socket.AF_UNIX); s.connect(%r); s.sendall(%r); s.settimeout(5);"
