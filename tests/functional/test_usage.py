@@ -35,6 +35,30 @@ def test_usage_of_work(caisson):
     assert usage["wall_ns"] >= usage["cpu_user_ns"] * 0.9
 
 
+BUSY = "while :; do :; done"
+
+
+@pytest.mark.parametrize("script, options, reason", [
+    (BUSY, ("--timeout", "1s"), "timeout"),
+    (BUSY, ("--cpu-time", "500ms"), "cpu_time"),
+    (f"({BUSY}) & sleep 1", (), "exited"),
+    (f"trap '' TERM; setsid sh -c '{BUSY}' & sleep 1; kill -9 $$", (), "signaled"),
+])
+def test_usage_counts_what_was_killed_too(caisson, script, options, reason):
+    _, value = outcome(caisson, script, *options)
+    assert value["reason"] == reason
+    # On a busy machine a loop gets less than its wall time, but it does get something.
+    assert value["usage"]["cpu_user_ns"] + value["usage"]["cpu_system_ns"] > 0.1e9
+
+
+@pytest.mark.root_only
+def test_usage_counts_bytes_of_what_was_killed(caisson):
+    script = "head -c 20000000 /dev/zero > /workspace/x; sync /workspace/x; sleep 1000"
+    _, value = outcome(caisson, script, "--timeout", "3s")
+    assert value["reason"] == "timeout"
+    assert value["usage"]["write_bytes"] >= 20_000_000
+
+
 @pytest.mark.root_only
 def test_usage_counts_processes(caisson):
     _, value = outcome(caisson, "for i in 1 2 3 4 5; do sleep 0.3 & done; wait")
