@@ -187,7 +187,8 @@ TEST(Replies, HostileOnesAreRefused) {
   reject(json::object());
   reject({{"error", "text"}});
   reject({{"error", json::object()}});
-  const json started = {{"shim_pid", 1}, {"init_pid", 1}, {"stages", json::array()}, {"warnings", json::array()}};
+  const json started = {
+      {"shim_pid", 1}, {"init_pid", 1}, {"stages", json::array()}, {"warnings", json::array()}};
   for (const auto& [name, value] : started.items()) {
     json wrong = started;
     wrong[name] = "text";

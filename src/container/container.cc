@@ -10,7 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -118,15 +117,6 @@ class Container final : public backend::Sandbox {
   bool counts_processes_ = true;  ///< by a cgroup
   bool ended_ = false;
 };
-
-/// One file for the whole machine: boxes of different homes must not share ids either.
-Result<sys::ClaimedRange> claim_ids(const std::string& id) {
-  const std::string folder = "/run/caisson";
-  if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
-    return sys_error("create directory", folder);
-  return sys::claim_id_range(folder + "/id-ranges",
-                             static_cast<std::uint32_t>(std::hash<std::string>()(id)));
-}
 
 Result<backend::Started> Container::start() {
   StageClock clock(preparation_.took);

@@ -1,5 +1,7 @@
 #include "container/prepare.h"
 
+#include <sys/stat.h>
+
 #include "base/clock.h"
 #include "container/facts.h"
 
@@ -9,6 +11,14 @@ Result<> enter_box_ids() {
   const Facts facts = TRY(gather_facts({}));
   if (facts.root) return {};
   return sys::enter_outer_namespace(facts.subuids, facts.subgids);
+}
+
+Result<sys::ClaimedRange> claim_ids(const std::string& id) {
+  const std::string folder = "/run/caisson";
+  if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", folder);
+  return sys::claim_id_range(folder + "/id-ranges",
+                             static_cast<std::uint32_t>(std::hash<std::string>()(id)));
 }
 
 Result<Preparation> prepare() {

@@ -21,6 +21,10 @@ struct Preparation {
 /// namespace afterwards.
 Result<Preparation> prepare();
 
+/// A range of ids for the box, which root's boxes have to themselves on the whole machine, whatever
+/// their home.
+Result<sys::ClaimedRange> claim_ids(const std::string& id);
+
 /// Moves this process of an ordinary user to where it has the ids that its boxes have.
 Result<> enter_box_ids();
 
