@@ -60,6 +60,7 @@ struct Made {
 Error userns_error(int err) {
   Error error = errno_error(err, "create user namespace", "");
   error.reason = "user_namespace_forbidden";
+  error.code = Code::kPermissionDenied;
   const auto off = [](const char* path, char value) {
     Result<std::string> text = read_file(path);
     return text && !text->empty() && text->front() == value;
