@@ -15,6 +15,21 @@ namespace caisson::container {
 
 using sys::Below;
 
+namespace {
+
+/// The path was without links when the box was made. Another box or user that can write to a part
+/// of it may have put one there since, which would show this box whatever it leads to.
+Result<Fd> open_source(const std::string& path, std::string_view what) {
+  Result<Fd> source = sys::open_real(path, O_PATH);
+  if (source || source.error().sys_errno != ELOOP) return source;
+  return make_error(Code::kFailedPrecondition,
+                    what == "image" ? "image_unsafe" : "mount_source_unsafe",
+                    format("open {} '{}': it has become a symbolic link", what, path),
+                    "a box is shown the path as it was when the box was made; make it anew");
+}
+
+}  // namespace
+
 Result<> Apply::run(unsigned fail_at) {
   ::umask(0);
   unsigned number = 0;
@@ -51,8 +66,7 @@ Result<> Apply::take(const PrivateMounts&) { return sys::make_private(); }
 /// A path through which overlayfs reaches the directory, with ids mapped. The mapped copy is
 /// attached over its origin (in this namespace only), because kernels before 6.15 do not take
 /// layers from detached mounts.
-Result<std::string> Apply::layer(const std::string& path, bool map_ids) {
-  Fd directory = TRY(open_fd(path, O_PATH | O_DIRECTORY));
+Result<std::string> Apply::layer(Fd directory, const std::string& path, bool map_ids) {
   if (map_ids) {
     Fd copy = TRY(sys::clone_mount(directory.get(), path, Below::kExclude));
     TRY(sys::set_idmap(copy.get(), userns_, path));
@@ -66,10 +80,12 @@ Result<std::string> Apply::layer(const std::string& path, bool map_ids) {
 Result<> Apply::take(const MountRoot& step) {
   std::string lowers;
   for (const std::string& lower : step.lowers)
-    lowers += (lowers.empty() ? "" : ":") + TRY(layer(lower, step.map_ids));
+    lowers += (lowers.empty() ? "" : ":") +
+              TRY(layer(TRY(open_source(lower, "image")), lower, step.map_ids));
   // Taken before the data directory is covered by its mapped copy: the root is attached here.
   Fd place = TRY(open_fd(step.data, O_PATH | O_DIRECTORY));
-  const std::string data = TRY(layer(step.data, step.map_ids));
+  const std::string data =
+      TRY(layer(TRY(open_fd(step.data, O_PATH | O_DIRECTORY)), step.data, step.map_ids));
   TRY(become_box_root());
   // volatile: without it, every end of a box would sync the whole file system below.
   sys::FsOptions options = {{"lowerdir", lowers},
@@ -101,23 +117,8 @@ Result<Fd> Apply::mount_point(const std::string& target) const {
   return plain;
 }
 
-namespace {
-
-/// The path was without links when the box was made. Another box that can write to a part of it
-/// may have put one there since, which would show this box whatever it leads to.
-Result<Fd> open_source(const std::string& path) {
-  Result<Fd> source = sys::open_real(path, O_PATH);
-  if (source || source.error().sys_errno != ELOOP) return source;
-  Error error = make_error(Code::kFailedPrecondition, "mount_source_unsafe",
-                           format("open bind source '{}': it has become a symbolic link", path),
-                           "a box is shown the path as it was when the box was made; make it anew");
-  return error;
-}
-
-}  // namespace
-
 Result<> Apply::take(const MountBind& step) {
-  Fd source = TRY(open_source(step.source));
+  Fd source = TRY(open_source(step.source, "bind source"));
   struct stat info{};
   if (::fstat(source.get(), &info) < 0) return sys_error("stat", step.source);
   Fd tree = TRY(sys::clone_mount(source.get(), step.source));

@@ -40,7 +40,7 @@ class Apply final {
   Result<> take(const RaiseLoopback&);
   Result<> take(const ChangeRoot&);
 
-  Result<std::string> layer(const std::string& path, bool map_ids);
+  Result<std::string> layer(Fd directory, const std::string& path, bool map_ids);
   Result<Fd> mount_point(const std::string& target) const;
   Result<> become_box_root() const;
 

@@ -26,6 +26,7 @@
 #include "container/launcher.h"
 #include "container/limits.h"
 #include "container/seccomp.h"
+#include "container/stage_clock.h"
 #include "container/users.h"
 #include "container/writable_layer.h"
 #include "sys/cgroup.h"
@@ -38,22 +39,6 @@ namespace {
 
 using backend::ProcessEvent;
 using backend::ProcessId;
-
-/// Records how long each named stage took.
-class StageClock final {
- public:
-  explicit StageClock(std::chrono::nanoseconds prepared) : stages_{{"prepare", prepared}} {}
-  void lap(std::string name) {
-    const std::int64_t now = boot_ns();
-    stages_.push_back({std::move(name), std::chrono::nanoseconds(now - last_)});
-    last_ = now;
-  }
-  std::vector<StageTiming> take() { return std::move(stages_); }
-
- private:
-  std::vector<StageTiming> stages_;
-  std::int64_t last_ = boot_ns();
-};
 
 class Container final : public backend::Sandbox {
  public:
@@ -196,6 +181,8 @@ Result<> Container::clone_init() {
   init_ = static_cast<pid_t>(pid);
   pidfd_ = Fd(pidfd);
   control_ = std::move(pair.ours);
+  // Init that does not read would otherwise stop us too.
+  TRY(set_nonblocking(control_.get()));
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return sys_error("create epoll", "");
   TRY(watch(pidfd_.get()));

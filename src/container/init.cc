@@ -110,7 +110,8 @@ class Init final {
     keep_only_needed();
     pollfd polled[2] = {{options_.control, POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     for (;;) {
-      ::poll(polled, 2, -1);
+      // A box that takes the descriptors away from us (prlimit(2)) ends itself.
+      if (::poll(polled, 2, -1) < 0 && errno != EINTR) ::_exit(1);
       if (polled[1].revents != 0) reap();
       // The shim's end is closed only when the shim is gone: the box goes with it.
       if ((polled[0].revents & (POLLIN | POLLHUP)) != 0 && !receive()) ::_exit(0);
@@ -138,7 +139,10 @@ class Init final {
         sys::receive_with_fds(options_.control, reinterpret_cast<char*>(&message), sizeof message);
     if (got.bytes != static_cast<ssize_t>(sizeof message)) return got.bytes == -EAGAIN;
     if (message.op == InitOp::kExec) {
-      if (got.fds.size() == 5) exec(message.id, got.fds);
+      if (got.fds.size() == 5)
+        exec(message.id, got.fds);
+      else
+        send(options_.control, {.op = InitOp::kStarted, .id = message.id, .value = -EMFILE});
     } else if (message.op == InitOp::kSignal) {
       signal(message);
     } else if (message.op == InitOp::kEnd) {

@@ -1,6 +1,7 @@
 // The launcher (launcher.h): executes the words of an exec block, or reports why it cannot.
 // It stands alone, without even a C library, so that it is a page or two and starts at once.
 #include <fcntl.h>
+#include <linux/prctl.h>
 #include <sys/syscall.h>
 
 #include "container/exec_layout.h"
@@ -38,6 +39,7 @@ long address(const void* pointer) noexcept { return reinterpret_cast<long>(point
 extern "C" [[noreturn]] void launch(long* stack) noexcept {
   char** words = reinterpret_cast<char**>(stack + 1);
   char** env = words + stack[0] + 1;
+  system_call(SYS_prctl, PR_SET_DUMPABLE, 0, 0);  // until exec: the box looks on
   int status = 0;
   for (const char* digit = words[0]; *digit != '\0'; ++digit) status = status * 10 + (*digit - '0');
   // Open until now to survive one exec; the next success closes it, and so tells the shim.

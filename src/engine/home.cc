@@ -75,6 +75,14 @@ Result<backend::Layout> open_layout(const OpenOptions& options) {
     error.hint = "set CAISSON_HOME to a directory that you may write";
     return error;
   }
+  struct stat info{};
+  if (::stat(home.c_str(), &info) < 0) return sys_error("inspect home directory", home);
+  if (info.st_uid != ::geteuid() || (info.st_mode & S_IWOTH) != 0)
+    return make_error(Code::kFailedPrecondition, "home_unusable",
+                      format("use home directory '{}': {}", home,
+                             info.st_uid != ::geteuid() ? "it belongs to another user"
+                                                        : "everybody may write to it"),
+                      "set CAISSON_HOME to a directory of your own");
   return backend::Layout{home};
 }
 

@@ -32,7 +32,8 @@ Result<Runtime> Runtime::open(OpenOptions options) {
 
 Result<Box> Runtime::create(const BoxSpec& spec) {
   TRY(validate(spec));
-  TRY(image::check_source(spec.source));
+  BoxSpec real = TRY(engine::with_real_sources(spec));
+  real.source = TRY(image::check_source(spec.source));
   if (spec.security.seccomp == SeccompMode::kCustom)
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
   if (container::limits_need_host(spec))
@@ -41,7 +42,7 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   row.id = TRY(make_ulid());
   row.name = spec.name;
   row.state = "configured";
-  row.spec_json = to_json(TRY(engine::with_real_sources(spec)));
+  row.spec_json = to_json(real);
   row.created_ns = wall_ns();
   row.auto_remove = spec.auto_remove;
   TRY(impl_->state.insert(row));

@@ -12,9 +12,33 @@ namespace {
 /// synthesised tree has the same links.
 constexpr const char* kViews[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
 
+Error not_there(int err, const std::string& path) {
+  Error error = errno_error(err, "open image directory", path);
+  error.reason = "source_missing";
+  return error;
+}
+
+/// `path` is as check_source made it; a link that has appeared in it since is refused where it is
+/// opened.
+Result<Rootfs> directory_source(const std::string& path) {
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) < 0) return not_there(errno, path);
+  if (S_ISLNK(info.st_mode)) return not_there(ELOOP, path);
+  if (!S_ISDIR(info.st_mode)) return not_there(ENOTDIR, path);
+  Rootfs rootfs;
+  rootfs.lowers = {path};
+  return rootfs;
+}
+
+Result<std::string> real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
+  if (!real) return not_there(errno, path);
+  return std::string(real.get());
+}
+
 Result<Rootfs> host_source(const std::string& home) {
   Rootfs rootfs;
-  rootfs.lowers = {TRY(host_view(home))};
+  rootfs.lowers = {TRY(real_path(TRY(host_view(home))))};
   for (const char* path : kViews) {
     struct stat info{};
     if (::lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) rootfs.views.push_back({path});
@@ -24,30 +48,17 @@ Result<Rootfs> host_source(const std::string& home) {
   return rootfs;
 }
 
-Result<Rootfs> directory_source(const std::string& path) {
-  const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
-  struct stat info{};
-  if (!real || ::stat(real.get(), &info) < 0) {
-    Error error = sys_error("open image directory", path);
-    error.reason = "source_missing";
-    return error;
-  }
-  if (!S_ISDIR(info.st_mode)) {
-    Error error = errno_error(ENOTDIR, "open image directory", path);
-    error.reason = "source_missing";
-    return error;
-  }
-  Rootfs rootfs;
-  rootfs.lowers = {real.get()};
-  return rootfs;
-}
-
 }  // namespace
 
-Result<> check_source(std::string_view source) {
-  if (source == "host:") return {};
-  TRY(resolve_source(source, ""));
-  return {};
+Result<std::string> check_source(std::string_view source) {
+  if (source == "host:") return std::string(source);
+  if (!source.starts_with("dir:")) {
+    TRY(resolve_source(source, ""));
+    return std::string(source);
+  }
+  const std::string path = TRY(real_path(std::string(source.substr(4))));
+  TRY(directory_source(path));
+  return "dir:" + path;
 }
 
 Result<Rootfs> resolve_source(std::string_view source, const std::string& home) {

@@ -13,8 +13,9 @@ namespace caisson::image {
 /// `source_missing`, `source_unknown`.
 Result<Rootfs> resolve_source(std::string_view source, const std::string& home);
 
-/// Refuses a source that cannot be used, without preparing anything. The same errors.
-Result<> check_source(std::string_view source);
+/// Refuses a source that cannot be used, without preparing anything. The same errors. Returns the
+/// source with the path as it is now, without symbolic links: what a box is started from.
+Result<std::string> check_source(std::string_view source);
 
 /// The lower layer of `host:`: a small tree with a synthesised /etc, made once per state of the
 /// host's and kept under `home`/host-view/. Returns its path.

@@ -121,6 +121,17 @@ void Shim::on_started(ProcessId id) {
     update_room();
     return;
   }
+  if (client == connections_.end()) return process.terminal.reset();
+  std::vector<Fd> fds;
+  if (process.terminal) fds.push_back(std::move(process.terminal));
+  client->second->reply({}, std::move(fds));
+  flush(*client->second);
+}
+
+/// From the request on: what a box does to a process of its own between fork and exec must not
+/// stop the clock.
+void Shim::limit_time(ProcessId id) {
+  Process& process = processes_[id];
   if (process.wall_time)
     process.timer = poller_.after(process.wall_time->count(), [this, id] {
       const auto found = processes_.find(id);
@@ -129,15 +140,11 @@ void Shim::on_started(ProcessId id) {
       if (!found->second.facts.ended_by_us) found->second.facts.ended_by_us = ExitReason::kTimeout;
       [[maybe_unused]] Result<> sent = sandbox_->signal(id, SIGKILL, true);
     });
-  if (client == connections_.end()) return process.terminal.reset();
-  std::vector<Fd> fds;
-  if (process.terminal) fds.push_back(std::move(process.terminal));
-  client->second->reply({}, std::move(fds));
-  flush(*client->second);
 }
 
 void Shim::on_failed(ProcessId id, const Error& error) {
   if (id == kMainProcess) return fail_start(error);
+  if (processes_[id].timer) poller_.cancel(*processes_[id].timer);
   const auto client = connections_.find(processes_[id].client);
   processes_.erase(id);
   if (client == connections_.end()) return;

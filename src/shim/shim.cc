@@ -16,7 +16,8 @@ namespace caisson::shim {
 
 using backend::kMainProcess;
 
-Shim::Shim(Poller poller, Fd control, bool prepares) : poller_(std::move(poller)) {
+Shim::Shim(Poller poller, Fd control, bool prepares)
+    : poller_(std::move(poller)), boxes_have_our_id_(::geteuid() != 0) {
   add_connection(std::move(control));
   if (prepares) preparation_.emplace(container::prepare());
 }
@@ -44,8 +45,8 @@ void Shim::accept_clients() {
     Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!client) return;
     // The directory's mode keeps others out; this holds even if somebody changes it.
-    const Result<uid_t> uid = sys::peer_uid(client.get());
-    if (uid && (*uid == ::geteuid() || *uid == 0)) add_connection(std::move(client));
+    if (sys::trusts_peer(client.get(), boxes_have_our_id_).value_or(false))
+      add_connection(std::move(client));
   }
 }
 
@@ -183,7 +184,8 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
   process.client = connection.fd();
   process.wall_time = spec.wall_time;
   process.oom_before = sandbox_->oom_kills();
-  processes_[next_process_++] = std::move(process);
+  processes_[next_process_] = std::move(process);
+  limit_time(next_process_++);
 }
 
 void Shim::handle(Connection& connection, backend::AttachRequest) { attach(connection, {}); }

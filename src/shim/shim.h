@@ -53,6 +53,7 @@ class Shim final {
   void on_sandbox();
   void on_event(const backend::ProcessEvent& event);
   void on_started(backend::ProcessId id);
+  void limit_time(backend::ProcessId id);
   void on_failed(backend::ProcessId id, const Error& error);
   void on_exec_ended(const backend::ProcessEvent& event);
   void start_limits();
@@ -79,6 +80,7 @@ class Shim final {
   };
 
   Poller poller_;
+  bool boxes_have_our_id_;  ///< an ordinary user's do
   std::optional<Result<container::Preparation>> preparation_;
   backend::StartRequest box_;
   std::unique_ptr<backend::Sandbox> sandbox_;

@@ -1,8 +1,11 @@
 #include "sys/dir.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 namespace caisson::sys {
 
@@ -77,10 +80,16 @@ Result<Fd> Dir::make_file(std::string_view path) const {
 }
 
 Result<std::string> Dir::read(std::string_view path, std::size_t max) const {
-  Fd fd = TRY(open_at(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  // Looked at before it is opened: opening a device acts, and a link into /proc would make us read
+  // with our rights what the box may not.
+  const Fd place = TRY(open_at(path, O_PATH));
   struct stat info{};
-  if (::fstat(fd.get(), &info) < 0) return sys_error("stat in box", path);
-  if (!S_ISREG(info.st_mode)) return errno_error(EINVAL, "read in box", path);
+  struct statfs system{};
+  if (::fstat(place.get(), &info) < 0 || ::fstatfs(place.get(), &system) < 0)
+    return sys_error("stat in box", path);
+  if (!S_ISREG(info.st_mode) || system.f_type == PROC_SUPER_MAGIC || system.f_type == SYSFS_MAGIC)
+    return errno_error(EINVAL, "read in box", path);
+  const Fd fd = TRY(open_fd(format("/proc/self/fd/{}", place.get()), O_RDONLY | O_NONBLOCK));
   return read_all(fd.get(), max, path);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace caisson::sys {
@@ -100,12 +101,30 @@ Received receive_with_fds(int socket, char* buffer, std::size_t size) {
   return received;
 }
 
-Result<uid_t> peer_uid(int socket) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+namespace {
+
+/// How many pid namespaces the process is in: a number in each is what its status shows
+/// (proc_pid_status(5), NSpid). 0 when it cannot be told.
+std::size_t pid_namespaces(const std::string& process) {
+  const std::string status = read_file(format("/proc/{}/status", process)).value_or("");
+  const auto at = status.find("\nNSpid:");
+  if (at == std::string::npos) return 0;
+  const std::string_view line =
+      std::string_view(status).substr(at + 1, status.find('\n', at + 1) - at - 1);
+  return static_cast<std::size_t>(std::ranges::count(line, '\t'));
+}
+
+}  // namespace
+
+Result<bool> trusts_peer(int socket, bool boxes_have_our_id) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
     return sys_error("read peer of socket", "");
-  return credentials.uid;
+  if (peer.uid != ::geteuid() && peer.uid != 0) return false;
+  if (!boxes_have_our_id) return true;
+  const std::size_t ours = pid_namespaces("self");
+  return ours != 0 && pid_namespaces(std::to_string(peer.pid)) == ours;
 }
 
 }  // namespace caisson::sys

@@ -33,7 +33,9 @@ struct Received {
 /// Receives into `buffer`; every descriptor that came along is returned, CLOEXEC.
 Received receive_with_fds(int socket, char* buffer, std::size_t size);
 
-/// The user id of the process at the other end.
-Result<uid_t> peer_uid(int socket);
+/// Whether the process at the other end is ours or root's, by its user id. Where boxes have our own
+/// id it must also be in no pid namespace more or less than we are: a box may have got hold of
+/// the socket's path.
+Result<bool> trusts_peer(int socket, bool boxes_have_our_id);
 
 }  // namespace caisson::sys

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from support.attack import Canary
+from support.attack import Canary, wait_for
 
 pytestmark = pytest.mark.without_subuid
 
@@ -205,3 +205,27 @@ def test_source_that_became_a_link_is_refused(caisson, workdir):
     assert outside.secret not in done.stdout
     assert done.returncode != 0
     outside.check()
+
+
+def test_image_replaced_by_a_link_after_the_box_was_made(caisson, image):
+    """Whoever may rename the image must not choose what root shows to a box."""
+    box = caisson("create", f"dir:{image}", "--", "/bin/identity", check=True).stdout.strip()
+    image.rename(f"{image}.old")
+    os.symlink("/", image)
+    try:
+        started = caisson("start", "-a", box)
+        assert started.returncode != 0
+        assert "symbolic link" in started.stderr
+    finally:
+        os.unlink(image)
+        os.rename(f"{image}.old", image)
+    caisson("rm", "-f", box, check=True)
+
+
+@pytest.mark.parametrize("name", ["/proc/kmsg", "/proc/self/environ", "/proc/1/environ", "/dev/zero", "/sys/kernel/notes"])
+def test_user_file_that_leads_elsewhere(caisson, name):
+    box = caisson.detached("sh", "-c", f"rm /etc/passwd; ln -s {name} /etc/passwd; echo done; sleep 1000")
+    wait_for(lambda: "done" in caisson("logs", box).stdout)
+    assert caisson("exec", box, "id", "-u").stdout == "0\n"
+    assert caisson("exec", "--user", "user", box, "id", "-u").returncode == 125
+    caisson("rm", "-f", box, check=True)

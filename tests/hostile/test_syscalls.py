@@ -167,3 +167,24 @@ def test_signals_reach_no_process_of_the_host(caisson):
         alive = canary.poll() is None
         canary.kill()
     assert alive
+
+
+def test_limits_set_on_the_first_process_harm_the_box_alone(caisson):
+    """The first process has the id of the box's root, who may take its descriptors away."""
+    script = """
+import resource, subprocess, time
+for what in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_AS):
+    try:
+        resource.prlimit(1, what, (0, 0))
+    except (OSError, ValueError):
+        pass
+subprocess.Popen(["sh", "-c", "(sleep 0.1 &)"])
+time.sleep(1000)
+"""
+    done = caisson("run", "--rm", "--json", "--timeout", "3s", "host:", "--", "python3", "-c", script, timeout=30)
+    assert done.json()["reason"] in ("timeout", "signaled", "killed")
+    box = caisson.detached("python3", "-c", script)
+    for _ in range(3):
+        caisson("exec", "--timeout", "2s", box, "--", "true", timeout=20)
+        caisson("kill", "-s", "USR1", box, timeout=20)
+    caisson("rm", "-f", box, check=True, timeout=20)

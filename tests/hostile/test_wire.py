@@ -248,3 +248,21 @@ def test_socket_is_for_its_user_alone(caisson, box):
 def test_box_cannot_reach_its_own_socket(caisson, box):
     done = caisson("exec", box, "--", "sh", "-c", "ls -R /run /var/run; cat /proc/net/unix")
     assert box not in done.stdout
+
+
+@pytest.mark.user_only
+def test_a_box_does_not_command_another_by_its_socket(caisson, box):
+    """An ordinary user's box has the user's id, and may be shown a directory that holds the home."""
+    script = f"""
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.connect("/h/boxes/{box}/{box}.sock")
+s.sendall({STATS!r})
+s.settimeout(5)
+try:
+    print(len(s.recv(100)))
+except OSError:
+    print(0)
+"""
+    done = caisson("run", "--rm", "-v", f"{caisson.home}:/h:ro", "host:", "--", "python3", "-c", script)
+    assert done.stdout in ("0\n", ""), done
