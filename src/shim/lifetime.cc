@@ -212,6 +212,10 @@ void Shim::end_box(ExitReason reason) {
 
 void Shim::end_sandbox() {
   constexpr std::int64_t kPatience = 2'000'000'000;
+  // What still runs beside the main process ends because we end the box.
+  for (auto& [id, process] : processes_)
+    if (id != kMainProcess && !process.facts.ended_by_us)
+      process.facts.ended_by_us = ExitReason::kKilled;
   sandbox_->end();
   poller_.after(kPatience, [this] { sandbox_->kill_all(); });
 }

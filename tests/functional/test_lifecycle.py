@@ -198,8 +198,8 @@ def test_stats_of_a_running_box(caisson):
 
 def test_many_clients_on_one_home(caisson):
     with ThreadPoolExecutor(8) as pool:
-        codes = list(pool.map(lambda n: caisson.sh(f"exit {n}").returncode, range(16)))
-    assert codes == list(range(16))
+        ends = list(pool.map(lambda n: caisson.sh(f"exit {n}"), range(16)))
+    assert [(done.returncode, done.stderr) for done in ends] == [(n, "") for n in range(16)]
     assert caisson.boxes() == []
 
 
