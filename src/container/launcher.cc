@@ -17,7 +17,8 @@ asm(".pushsection .rodata\n"
     "\"\n"
     "caisson_launcher_end:\n"
     ".popsection\n");
-extern "C" const char caisson_launcher_begin[], caisson_launcher_end[];
+extern const char kLauncherBegin[] asm("caisson_launcher_begin");
+extern const char kLauncherEnd[] asm("caisson_launcher_end");
 
 namespace caisson::container {
 Result<Fd> make_launcher() {
@@ -26,7 +27,7 @@ Result<Fd> make_launcher() {
   // Before Linux 6.3 every memory file may be executed, and the flag is unknown.
   if (!file && errno == EINVAL) file = Fd(::memfd_create("caisson-launcher", kFlags));
   if (!file) return sys_error("create memory file", "launcher");
-  const std::string_view image(caisson_launcher_begin, caisson_launcher_end);
+  const std::string_view image(kLauncherBegin, kLauncherEnd);
   TRY(write_all(file.get(), image, "launcher"));
   ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_EXEC);  // also since 6.3
   if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <

@@ -31,7 +31,10 @@ long system_call(long number, long a, long b, long c) noexcept {
 #endif
 }
 
-long address(const void* pointer) noexcept { return reinterpret_cast<long>(pointer); }
+template <class T>
+long address(T* pointer) noexcept {
+  return reinterpret_cast<long>(pointer);
+}
 
 }  // namespace
 
