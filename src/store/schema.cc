@@ -98,6 +98,19 @@ Result<Fd> lock_directory(const std::string& path) {
   return directory;
 }
 
+/// Many processes may find a home without state at once: one makes it, and the others wait. They
+/// open it only then, because a connection from before could have seen half of the making.
+Result<Database> migrated(const std::string& home, const std::string& folder,
+                          const std::string& path) {
+  TRY(make_private_directory(home));
+  TRY(make_private_directory(folder));
+  Fd lock = TRY(lock_directory(folder));
+  TRY(make_private_file(path));
+  Database database = TRY(Database::open(path));
+  TRY(migrate(database));
+  return database;
+}
+
 }  // namespace
 
 int schema_version() { return static_cast<int>(kMigrations.size()); }
@@ -106,19 +119,10 @@ Result<Database> open_state(const std::string& home) {
   const std::string folder = home + "/db";
   const std::string path = folder + "/state.db";
   auto opened = Database::open(path);
-  if (!opened) {
-    TRY(make_private_directory(home));
-    TRY(make_private_directory(folder));
-    TRY(make_private_file(path));
-    opened = Database::open(path);
-  }
+  const int version = opened ? TRY(read_version(*opened)) : 0;
+  if (version > schema_version()) return too_new(*opened, version);
+  if (version < schema_version()) opened = migrated(home, folder, path);
   Database database = TRY(std::move(opened));
-  const int version = TRY(read_version(database));
-  if (version > schema_version()) return too_new(database, version);
-  if (version < schema_version()) {
-    Fd lock = TRY(lock_directory(folder));
-    TRY(migrate(database));
-  }
   TRY(database.execute("PRAGMA synchronous=NORMAL"));
   return database;
 }

@@ -28,6 +28,12 @@ Result<> remove_empty(int parent, const std::string& name) {
   return sys_error("remove", name);
 }
 
+/// Two processes may remove the same tree at once: what the other one took is removed.
+Result<> unless_gone(const Error& error) {
+  if (error.sys_errno == ENOENT) return {};
+  return error;
+}
+
 /// Deletes what is below one directory. A box chooses how deep its trees are: at a fixed depth they
 /// are moved up to the top and deleted from there, so that descriptors and stack are bounded.
 class Remover final {
@@ -82,11 +88,12 @@ class Remover final {
     // The kernel does not let a mount point go, but it would let us empty it.
     struct stat info{};
     if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
-      return sys_error("stat", name);
+      return unless_gone(sys_error("stat", name));
     if (info.st_dev != device_) return errno_error(EXDEV, "remove", name);
-    Fd directory = TRY(open(parent, name));
+    Result<Fd> directory = open(parent, name);
+    if (!directory) return unless_gone(directory.error());
     if (depth == kDepth) return move_up(parent, name);
-    TRY(empty(std::move(directory), name, depth + 1));
+    TRY(empty(std::move(*directory), name, depth + 1));
     return remove_empty(parent, name);
   }
 
@@ -96,7 +103,7 @@ class Remover final {
       const std::string above = format("removed-{}", next_++);
       if (::renameat(parent, name.c_str(), top_.get(), above.c_str()) == 0) return {};
       const bool taken = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR;
-      if (!taken) return sys_error("move up for removal", name);
+      if (!taken) return unless_gone(sys_error("move up for removal", name));
     }
   }
 
@@ -110,7 +117,9 @@ class Remover final {
 
 Result<> remove_tree(int parent, const std::string& name) {
   if (TRY(remove_entry(parent, name))) return {};
-  TRY(Remover(TRY(Remover::open(parent, name))).run(name));
+  Result<Fd> top = Remover::open(parent, name);
+  if (!top) return unless_gone(top.error());
+  TRY(Remover(std::move(*top)).run(name));
   return remove_empty(parent, name);
 }
 

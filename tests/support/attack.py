@@ -98,7 +98,7 @@ def rss_kib(pid):
 
 def shim_of(caisson, box):
     """The process id of a box's shim: the parent of its first process."""
-    init = caisson.inspect(box)["init_pid"]
+    init = wait_for(lambda: caisson.inspect(box).get("init_pid"), what="running box")
     return int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
 
 

@@ -43,6 +43,6 @@ def descendants(parent=None):
 
 def shim_of(caisson, box):
     """The process that watches the running box: the parent of its init."""
-    init = caisson.inspect(box)["init_pid"]
+    init = await_state(caisson, box, "running")["init_pid"]
     with open(f"/proc/{init}/stat", encoding="utf-8", errors="replace") as file:
         return int(file.read().rpartition(")")[2].split()[1])
