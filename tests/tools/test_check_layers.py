@@ -32,7 +32,7 @@ def tree(tmp_path):
     ("src/sys/a.cc", '#include "base/fd.h"\n#include <seccomp.h>\n#include <vector>\n'),
     ("src/store/a.cc", '#include "sys/a.h"\n#include "store/b.h"\n#include "caisson/box.h"\n'),
     ("src/base/a_test.cc", "#include <gtest/gtest.h>\n#include <sys/wait.h>\n"),
-    ("src/cli/a.cc", '#include "caisson/box.h"\n#include "cli/b.h"\n#include <CLI/CLI.hpp>\n'),
+    ("src/cli/a.cc", '#include "caisson/box.h"\n#include "cli/b.h"\n#include <nlohmann/json.hpp>\n'),
     ("include/caisson/a.h", '#include "caisson/box.h"\n#include <vector>\n'),
     ("examples/a/main.cc", "#include <caisson/caisson.h>\n#include <iostream>\n"),
 ])
