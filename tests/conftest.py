@@ -19,6 +19,7 @@ def pytest_configure():
     # A job in the background of a shell ignores SIGINT, and what it starts would too: with a
     # handler here it has its default there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) does the same with this one
 
 
 def pytest_collection_modifyitems(config, items):
