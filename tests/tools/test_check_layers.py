@@ -9,7 +9,7 @@ TABLE = """
 | 0 | `base` | – | fmt |
 | 1 | `sys` | base | libseccomp |
 | 2 | `store` | base, sys | sqlite3 |
-| 5 | `cli` | public headers only | CLI11 |
+| 5 | `cli` | public headers only | – |
 """
 
 
@@ -32,7 +32,7 @@ def tree(tmp_path):
     ("src/sys/a.cc", '#include "base/fd.h"\n#include <seccomp.h>\n#include <vector>\n'),
     ("src/store/a.cc", '#include "sys/a.h"\n#include "store/b.h"\n#include "caisson/box.h"\n'),
     ("src/base/a_test.cc", "#include <gtest/gtest.h>\n#include <sys/wait.h>\n"),
-    ("src/cli/a.cc", '#include "caisson/box.h"\n#include "cli/b.h"\n#include <nlohmann/json.hpp>\n'),
+    ("src/cli/a.cc", '#include "caisson/box.h"\n#include "cli/b.h"\n'),
     ("include/caisson/a.h", '#include "caisson/box.h"\n#include <vector>\n'),
     ("examples/a/main.cc", "#include <caisson/caisson.h>\n#include <iostream>\n"),
 ])
