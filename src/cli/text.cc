@@ -64,38 +64,43 @@ std::size_t columns(std::string_view text) {
 
 }  // namespace
 
-std::string escape(std::string_view bytes) {
+namespace {
+
+/// `text` with every character, or byte that is none, as write(out, character, bytes) puts it.
+template <class Write>
+std::string rewritten(std::string_view text, Write write) {
   std::string out;
-  out.reserve(bytes.size());
-  while (!bytes.empty()) {
-    const Character c = next_character(bytes);
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Character c = next_character(text);
     const std::size_t length = std::max<std::size_t>(c.length, 1);
-    if (c.length == 0 || acts_on_a_terminal(c.code)) {
-      append_hex(out, bytes.substr(0, length));
-    } else {
-      out += bytes.substr(0, length);
-    }
-    bytes.remove_prefix(length);
+    write(out, c, text.substr(0, length));
+    text.remove_prefix(length);
   }
   return out;
 }
 
+}  // namespace
+
+std::string escape(std::string_view bytes) {
+  return rewritten(bytes, [](std::string& out, const Character& c, std::string_view piece) {
+    if (c.length == 0 || acts_on_a_terminal(c.code))
+      append_hex(out, piece);
+    else
+      out += piece;
+  });
+}
+
 std::string harmless_json(std::string_view json) {
-  std::string out;
-  out.reserve(json.size());
-  while (!json.empty()) {
-    const Character c = next_character(json);
-    const std::size_t length = std::max<std::size_t>(c.length, 1);
+  return rewritten(json, [](std::string& out, const Character& c, std::string_view piece) {
     // What is below U+0020 is blank space between values: a string has none of it.
-    if (c.code >= 0x20 && acts_on_a_terminal(c.code)) {
-      out += "\\u";
-      for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[(c.code >> shift) & 15u];
-    } else {
-      out += json.substr(0, length);
+    if (c.code < 0x20 || !acts_on_a_terminal(c.code)) {
+      out += piece;
+      return;
     }
-    json.remove_prefix(length);
-  }
-  return out;
+    out += "\\u";
+    for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[(c.code >> shift) & 15u];
+  });
 }
 
 std::string TerminalText::add(std::string_view bytes) {

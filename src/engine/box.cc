@@ -24,10 +24,13 @@ Result<store::BoxRow> Box::Impl::row() const {
 }
 
 Result<Channel> Box::Impl::connect() const {
-  // A box that was never started has no directory.
-  if (Result<Fd> dir = open_fd(runtime->layout.box(id), O_PATH | O_DIRECTORY))
-    if (Result<Fd> socket = sys::connect_at(dir->get(), backend::Layout::socket(id)))
-      return Channel(std::move(*socket));
+  Result<Fd> dir = open_fd(runtime->layout.box(id), O_PATH | O_DIRECTORY);
+  Result<Fd> socket =
+      dir ? sys::connect_at(dir->get(), backend::Layout::socket(id)) : Result<Fd>(dir.error());
+  if (socket) return Channel(std::move(*socket));
+  // A box that was never started has no directory, one that has ended no socket or nobody there.
+  if (const int err = socket.error().sys_errno; err != ENOENT && err != ECONNREFUSED)
+    return socket.error();
   store::BoxRow now = TRY(engine::settle(*runtime, TRY(row())));
   return make_error(
       Code::kFailedPrecondition, "box_not_running", format("use box '{}': it is {}", id, now.state),

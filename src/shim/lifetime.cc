@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "container/container.h"
@@ -212,12 +213,16 @@ void Shim::end_box(ExitReason reason) {
 
 void Shim::end_sandbox() {
   constexpr std::int64_t kPatience = 2'000'000'000;
+  // A flood of output, say, is noticed again and again until the end.
+  if (std::exchange(ending_, true)) return;
   // What still runs beside the main process ends because we end the box.
   for (auto& [id, process] : processes_)
     if (id != kMainProcess && !process.facts.ended_by_us)
       process.facts.ended_by_us = ExitReason::kKilled;
   sandbox_->end();
-  poller_.after(kPatience, [this] { sandbox_->kill_all(); });
+  poller_.after(kPatience, [this] {
+    if (sandbox_) sandbox_->kill_all();
+  });
 }
 
 void Shim::finish() {

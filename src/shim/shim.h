@@ -95,6 +95,7 @@ class Shim final {
   backend::ProcessId next_process_ = backend::kMainProcess + 1;
   std::int64_t main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
   bool running_ = false;
+  bool ending_ = false;  ///< the sandbox was asked to end
   bool done_ = false;
   bool leaving_ = false;  ///< a client is let go as soon as it has everything
   int status_ = 0;

@@ -42,6 +42,7 @@ BUSY = "while :; do :; done"
     (BUSY, ("--timeout", "1s"), "timeout"),
     (BUSY, ("--cpu-time", "500ms"), "cpu_time"),
     (f"({BUSY}) & sleep 1", (), "exited"),
+    (f"({BUSY}) & sleep 1; yes", ("--output-limit", "1m:kill"), "output_limit"),
     (f"trap '' TERM; setsid sh -c '{BUSY}' & sleep 1; kill -9 $$", (), "signaled"),
 ])
 def test_usage_counts_what_was_killed_too(caisson, script, options, reason):
