@@ -26,7 +26,7 @@ std::optional<std::string> text_of(const json& value) {
   return std::string(value.get_binary().begin(), value.get_binary().end());
 }
 
-/// Reads members of a map; the first one missing, mistyped or out of range is the error.
+/// Reads members of a map, each once; the first one missing, mistyped or out of range is the error.
 class Fields final {
  public:
   explicit Fields(const json& object) : object_(object) {}
@@ -59,9 +59,11 @@ class Fields final {
     if (value == nullptr) return fault(name), kNull;
     return *value;
   }
-  const json* find(const char* name) const {
+  const json* find(const char* name) {
     const auto it = object_.find(name);
-    return it == object_.end() ? nullptr : &*it;
+    if (it == object_.end()) return nullptr;
+    ++read_;
+    return &*it;
   }
   Result<> result() const {
     if (fault_.empty()) return {};
@@ -69,12 +71,20 @@ class Fields final {
         Code::kInvalidArgument, "protocol_error",
         format("decode message: field '{}' is missing, of the wrong type or out of range", fault_));
   }
+  /// After everything was read: whoever sent a field that nobody reads meant something by it.
+  Result<> finish() const {
+    TRY(result());
+    if (read_ == object_.size()) return {};
+    return make_error(Code::kInvalidArgument, "protocol_error",
+                      "decode message: it has an unknown field");
+  }
 
  private:
   void fault(const char* name) {
     if (fault_.empty()) fault_ = name;
   }
   const json& object_;
+  std::size_t read_ = 0;
   std::string fault_;
 };
 
@@ -98,7 +108,7 @@ Result<Rootfs> decode_rootfs(const json& value) {
     rootfs.views.push_back({std::move(path)});
   rootfs.private_tmp = fields.boolean("private_tmp");
   rootfs.workdir = fields.text("workdir");
-  TRY(fields.result());
+  TRY(fields.finish());
   return rootfs;
 }
 
@@ -109,8 +119,8 @@ Result<Request> decode_start(Fields& fields) {
   request.attach = fields.boolean("attach");
   request.fail_at = fields.integer("fail_at", 0u, UINT_MAX);
   request.rootfs = TRY(decode_rootfs(fields.member("rootfs")));
-  request.spec = TRY(spec::decode_box_spec(fields.member("spec"), spec::UnknownFields::kIgnore));
-  TRY(fields.result());
+  request.spec = TRY(spec::decode_box_spec(fields.member("spec")));
+  TRY(fields.finish());
   return Request(std::move(request));
 }
 
@@ -158,7 +168,7 @@ Result<> decode_error(const json& value, Error& error) {
   error = make_error(static_cast<Code>(code), fields.text("reason"), fields.text("message"),
                      fields.text("hint"));
   error.sys_errno = fields.integer("errno", 0, kLastErrno);
-  return fields.result();
+  return fields.finish();
 }
 
 Result<Started> decode_started(const json& value) {
@@ -168,7 +178,7 @@ Result<Started> decode_started(const json& value) {
   started.init_pid = fields.integer("init_pid", 0, INT_MAX);
   started.stages = TRY(spec::decode_stages(fields.member("stages")));
   started.warnings = TRY(spec::decode_texts(fields.member("warnings")));
-  TRY(fields.result());
+  TRY(fields.finish());
   return started;
 }
 
@@ -186,15 +196,25 @@ Error unexpected() {
   return make_error(Code::kInvalidArgument, "protocol_error", "decode message: unexpected kind");
 }
 
+/// Before anything else: another version may mean something else by the same words.
+Result<> check_version(const json& document) {
+  const auto it = document.find("version");
+  if (it == document.end() || !it->is_number_integer() || *it == kProtocolVersion) return {};
+  return make_error(
+      Code::kFailedPrecondition, "protocol_version",
+      format("decode message: its version is {}, this shim's {}", it->dump(), kProtocolVersion),
+      "use the caisson that started the box");
+}
+
 Result<Request> request_of(const json& document) {
   Fields fields(document);
+  fields.integer("version", kProtocolVersion, kProtocolVersion);
   const std::string op = fields.text("op");
-  TRY(fields.result());
   Request request;
   if (op == "start") return decode_start(fields);
   if (op == "exec")
     request = ExecRequest{
-        TRY(spec::decode_exec_spec(fields.member("spec"), spec::UnknownFields::kIgnore))};
+        TRY(spec::decode_exec_spec(fields.member("spec")))};
   else if (op == "attach")
     request = AttachRequest{};
   else if (op == "wait")
@@ -214,7 +234,7 @@ Result<Request> request_of(const json& document) {
   else
     return make_error(Code::kUnimplemented, "protocol_error",
                       format("decode message: unknown request '{}'", op));
-  TRY(fields.result());
+  TRY(fields.finish());
   return request;
 }
 
@@ -228,20 +248,24 @@ Result<Reply> reply_of(const json& document) {
   if (it == document.end() || !it->is_object()) return unexpected();
   Fields fields(*it);
   reply.fds = fields.integer("fds", 0, kMaxFds);
-  TRY(fields.result());
   if (const json* started = fields.find("started")) reply.started = TRY(decode_started(*started));
   if (const json* usage = fields.find("usage")) reply.usage = TRY(spec::decode_usage(*usage));
+  TRY(fields.finish());
   return reply;
 }
 
 }  // namespace
 
 std::string encode_request(const Request& request) {
-  return wire::encode_cbor(std::visit(Encode{}, request));
+  json document = std::visit(Encode{}, request);
+  document["version"] = kProtocolVersion;
+  return wire::encode_cbor(document);
 }
 
 Result<Request> decode_request(std::string_view payload) {
-  return as_protocol_error(request_of(TRY(wire::decode_cbor(payload))));
+  const json document = TRY(wire::decode_cbor(payload));
+  TRY(check_version(document));
+  return as_protocol_error(request_of(document));
 }
 
 std::string encode_reply(const Reply& reply) {
@@ -282,7 +306,7 @@ Result<EndedRecord> decode_ended(std::string_view text) {
   EndedRecord record;
   record.exit = TRY(spec::decode_exit_info(*it));
   Fields fields(document);
-  if (fields.find("finished_ns") != nullptr)
+  if (document.contains("finished_ns"))
     record.finished_ns = fields.integer("finished_ns", INT64_MIN, INT64_MAX);
   TRY(fields.result());
   return record;

@@ -14,6 +14,9 @@
 
 namespace caisson::backend {
 
+/// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
+constexpr int kProtocolVersion = 1;
+
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
   std::string home;  ///< absolute

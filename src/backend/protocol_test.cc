@@ -35,7 +35,8 @@ Reply round_trip(const Reply& reply) {
 }
 
 /// Decodes the request whose map is `document`, which must be refused.
-Error refused(const json& document) {
+Error refused(json document) {
+  document.emplace("version", kProtocolVersion);
   const Result<Request> request = decode_request(wire::encode_cbor(document));
   EXPECT_FALSE(request) << document.dump(-1, ' ', true, json::error_handler_t::replace);
   if (request) return {};
@@ -98,10 +99,24 @@ TEST(Requests, TheOthers) {
               static_cast<ExitReason>(i));
 }
 
-TEST(Requests, UnknownFieldsAreIgnored) {
-  EXPECT_TRUE(decode_request(wire::encode_cbor({{"op", "wait"}, {"later", {1, 2}}})));
-  EXPECT_TRUE(decode_request(
-      wire::encode_cbor({{"op", "exec"}, {"spec", {{"command", {"x"}}, {"later", 1}}}})));
+TEST(Requests, UnknownFieldsAreRefused) {
+  EXPECT_NE(refused({{"op", "wait"}, {"later", {1, 2}}}).message.find("unknown"), std::string::npos);
+  EXPECT_NE(refused({{"op", "exec"}, {"spec", {{"command", {"x"}}, {"later", 1}}}})
+                .message.find("later"),
+            std::string::npos);
+  json start = wire::decode_cbor(encode_request(full_start())).value();
+  start["rootfs"]["later"] = 1;
+  refused(start);
+}
+
+TEST(Requests, OtherVersionsAreRefusedFirst) {
+  for (const json& version : {json(kProtocolVersion + 1), json(0), json(-1)}) {
+    const Result<Request> request =
+        decode_request(wire::encode_cbor({{"version", version}, {"op", "from the future"}}));
+    ASSERT_FALSE(request);
+    EXPECT_EQ(request.error().reason, "protocol_version");
+  }
+  EXPECT_FALSE(decode_request(wire::encode_cbor({{"op", "wait"}})));
 }
 
 TEST(Requests, EveryMissingOrMistypedFieldOfStartIsAnError) {
@@ -109,8 +124,9 @@ TEST(Requests, EveryMissingOrMistypedFieldOfStartIsAnError) {
   for (const auto& [name, value] : good.items()) {
     json missing = good;
     missing.erase(name);
-    refused(missing);
+    if (name != "version") refused(missing);
     for (const json& wrong : {json(nullptr), json(1.5), json(json::array({1})), json(-1)}) {
+      if (name == "version" && wrong == -1) continue;
       json mistyped = good;
       mistyped[name] = wrong;
       refused(mistyped);

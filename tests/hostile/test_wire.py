@@ -28,8 +28,8 @@ def text(value):
 
 def request(op, **fields):
     """A CBOR map; the values are CBOR already."""
-    body = text("op") + text(op) + b"".join(text(k) + v for k, v in fields.items())
-    return bytes([0xa0 + 1 + len(fields)]) + body
+    fields = {"version": b"\x01", "op": text(op)} | fields
+    return bytes([0xa0 + len(fields)]) + b"".join(text(k) + v for k, v in fields.items())
 
 
 STATS = frame(REQUEST, request("stats"))
@@ -71,6 +71,9 @@ HOSTILE = {
     "not UTF-8": frame(REQUEST, b"\xa1\x62op\x64\xff\xfe\xfd\xfc"),
     "op missing": frame(REQUEST, b"\xa0"),
     "op is a number": frame(REQUEST, b"\xa1\x62op\x01"),
+    "version missing": frame(REQUEST, b"\xa1" + text("op") + text("stats")),
+    "version of the future": frame(REQUEST, request("stats", version=b"\x19\xff\xff")),
+    "a field that nobody knows": frame(REQUEST, request("stats", later=b"\x01")),
     "op unknown": frame(REQUEST, request("format-disk")),
     "start again": frame(REQUEST, request("start")),
     "remove": frame(REQUEST, request("remove", directory=text("/"), name=text("tmp"))),
