@@ -30,7 +30,7 @@ struct Filter {
 
 /// Whether a defence or limit works on this host, and if not, why.
 struct Capability {
-  std::string name;  ///< e.g. "user_namespace", "cgroup_memory", "overlay"
+  std::string name;  ///< "container", or "cgroup_" and a controller's name: "cgroup_memory"
   bool available = false;
   std::string detail;  ///< why not, or how it is done
 };
@@ -56,7 +56,8 @@ class Runtime {
   Result<Box> find(std::string_view id_or_name);
   /// Newest first.
   Result<std::vector<BoxInfo>> list(const Filter& filter = {});
-  /// What this host really gives isolation `container`; every row was tried, not guessed.
+  /// What this host really gives isolation `container`. Every row was tried: a box was run, and
+  /// for each cgroup controller a group was made, limited and removed. Takes some 30 ms.
   Result<Capabilities> probe();
   /// The typed steps that `start` would take, one a line, for people to read.
   Result<std::string> plan(const BoxSpec& spec);

@@ -64,6 +64,7 @@ complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l json -d 
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l cidfile -r -d 'write the id into a new file'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -a 'host: dir:'
 complete -c caisson -n '__fish_seen_subcommand_from debug' -f -a plan -d 'print the steps of a start'
+complete -c caisson -n '__fish_seen_subcommand_from debug' -f -a probe -d 'try what this host gives boxes'
 
 complete -c caisson -n '__fish_seen_subcommand_from exec' -l env -s e -x -d 'set a variable'
 complete -c caisson -n '__fish_seen_subcommand_from exec' -l env-file -r -d 'variables from a file'

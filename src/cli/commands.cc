@@ -19,7 +19,7 @@ constexpr Command kCommands[] = {
     {"stop", "ask boxes to end, then kill them", stop_command},
     {"kill", "send a signal to boxes", kill_command},
     {"rm", "remove boxes", rm_command},
-    {"debug", "look behind the scenes: debug plan", debug_command},
+    {"debug", "look behind the scenes: debug plan, debug probe", debug_command},
     {"completion", "print shell completions", completion_command},
     {"version", "print the version", version_command},
     {"help", "print help about a command", help_command},

@@ -1,4 +1,5 @@
 // What this host gives boxes, by trying it.
+#include "base/ulid.h"
 #include "engine/box_impl.h"
 #include "sys/cgroup.h"
 
@@ -24,18 +25,58 @@ Capability try_container(Runtime& runtime) {
   return row;
 }
 
+sys::CgroupLimits limit_of(sys::Controller controller) {
+  switch (controller) {
+    case sys::Controller::kMemory:
+      return {.memory_bytes = 64u << 20};
+    case sys::Controller::kPids:
+      return {.pids = 64};
+    case sys::Controller::kCpu:
+      return {.cpu_weight = 100, .cpus = 1.0};
+    default:
+      return {};
+  }
+}
+
+/// Makes a group, sets the controller's limit or uses what it does, and removes the group.
+Result<std::string> use(const sys::CgroupLayout& layout, sys::Controller controller) {
+  const std::string id = "probe-" + TRY(make_ulid());
+  sys::Cgroup group = TRY(sys::Cgroup::create(layout, id, limit_of(controller)));
+  Result<> used;
+  if (!group.has(controller))
+    used = make_error(Code::kUnimplemented, "cgroup_incomplete",
+                      format("the new group has no controller {}", sys::to_string(controller)));
+  else if (controller == sys::Controller::kFreezer)
+    used = group.freeze();
+  else if (controller == sys::Controller::kCpuacct && !group.usage().cpu_user)
+    used = make_error(Code::kUnimplemented, "cgroup_incomplete", "the new group has no CPU time");
+  Result<> removed = group.thaw();
+  removed = group.remove();
+  TRY(std::move(used));
+  TRY(std::move(removed));
+  return format("cgroup v{}", layout.find(controller)->version);
+}
+
+Capability try_controller(const sys::CgroupLayout& layout, sys::Controller controller) {
+  Capability row{.name = format("cgroup_{}", sys::to_string(controller))};
+  if (!layout.usable(controller)) {
+    row.detail = layout.why_not(controller);
+    return row;
+  }
+  Result<std::string> used = use(layout, controller);
+  row.available = used.has_value();
+  row.detail = used ? *used : used.error().message;
+  return row;
+}
+
 }  // namespace
 
 Result<Capabilities> Runtime::probe() {
   Capabilities all;
   all.rows.push_back(try_container(*this));
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
-  for (sys::Controller controller : sys::kAllControllers) {
-    const bool usable = layout.usable(controller);
-    all.rows.push_back({format("cgroup_{}", sys::to_string(controller)), usable,
-                        usable ? format("cgroup v{}", layout.find(controller)->version)
-                               : layout.why_not(controller)});
-  }
+  for (sys::Controller controller : sys::kAllControllers)
+    all.rows.push_back(try_controller(layout, controller));
   return all;
 }
 
