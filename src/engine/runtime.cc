@@ -8,6 +8,7 @@
 #include "container/limits.h"
 #include "container/plan.h"
 #include "engine/box_impl.h"
+#include "engine/record.h"
 #include "engine/volumes.h"
 #include "image/rootfs.h"
 #include "spec/seccomp_policy.h"
@@ -59,7 +60,7 @@ Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
       filter.all ? TRY(impl_->state.list()) : TRY(impl_->state.live());
   std::vector<BoxInfo> infos;
   for (store::BoxRow& row : rows) {
-    BoxInfo info = engine::info_of(TRY(engine::settle(*impl_, std::move(row))));
+    BoxInfo info = engine::listed_info_of(TRY(engine::settle(*impl_, std::move(row))));
     if (!filter.all && !engine::is_live(info.state)) continue;
     const bool matches = std::ranges::all_of(filter.labels, [&](const auto& label) {
       const auto found = info.spec.labels.find(label.first);

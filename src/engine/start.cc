@@ -11,6 +11,7 @@
 #include "base/scope_exit.h"
 #include "base/subprocess.h"
 #include "engine/box_impl.h"
+#include "engine/record.h"
 #include "image/rootfs.h"
 #include "spec/state_json.h"
 #include "sys/socket.h"
@@ -48,7 +49,7 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
-  request.spec = TRY(spec::box_spec_from_state(row.spec_json));
+  request.spec = TRY(spec_of(row));
   request.rootfs = TRY(image::resolve_source(request.spec.source, runtime.layout.home));
   request.attach = attach;
   request.fail_at = injected_fault();
