@@ -99,7 +99,7 @@ Result<> set_security(BoxOptions& into, std::string_view value) {
     into.spec.security.seccomp = SeccompMode::kUnconfined;
     return {};
   }
-  auto policy = read_file(file);
+  auto policy = read_file(file, "seccomp_policy_unreadable");
   if (!policy) return std::move(policy.error());
   into.spec.security.seccomp = SeccompMode::kCustom;
   into.spec.security.seccomp_policy = *std::move(policy);

@@ -79,6 +79,11 @@ def test_usage_as_root_is_complete(caisson):
 @pytest.mark.parametrize("words, status, reason", [
     (("--memory", "much", "host:", "true"), 125, "size_invalid"),
     (("nowhere:", "true"), 125, "source_unknown"),
+    (("--env-file", "/no/such/env", "host:", "true"), 125, "env_file_unreadable"),
+    (("--env-file", "/", "host:", "true"), 125, "env_file_unreadable"),
+    (("--security", "seccomp=/no/such/file", "host:", "true"), 125, "seccomp_policy_unreadable"),
+    (("-v", "/tmp:/usr/no/such/place", "host:", "true"), 125, "mount_target_unusable"),
+    (("-v", "/tmp:/etc/passwd/below", "host:", "true"), 125, "mount_target_unusable"),
     (("host:", "no-such-program"), 127, "program_not_found"),
     (("host:", "/etc/passwd"), 126, "program_not_executable"),
 ])
@@ -89,6 +94,19 @@ def test_failure_is_an_object_too(caisson, words, status, reason):
     assert error["reason"] == reason
     assert error["code"] and error["message"]
     assert error["message"] in done.error_line()
+
+
+@pytest.mark.parametrize("words", [("--memory", "banana", "--json", "host:"), ("--memroy", "1g", "--json", "host:"),
+                                   ("--name", "n", "--wrong=1", "--json", "host:"), ("--wrong", "--json", "--", "host:")])
+def test_a_faulty_option_is_an_object_wherever_json_stands(caisson, words):
+    done = caisson("run", *words, "true")
+    assert done.returncode == 125
+    assert done.json()["error"]["reason"] in ("size_invalid", "option_unknown")
+    done.error_line()
+
+
+def test_json_of_the_command_is_not_ours(caisson):
+    assert caisson("run", "--memory", "banana", "host:", "--", "tool", "--json").stdout == ""
 
 
 def test_exec_json(caisson):
