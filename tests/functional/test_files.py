@@ -196,3 +196,14 @@ def test_mounts_do_not_reach_the_host(caisson, workdir):
     for line in during.stdout.decode().splitlines():
         assert str(workdir) not in line
         assert os.path.realpath(caisson.home) not in line
+
+
+@pytest.mark.parametrize("source, folder", [("dir:.", "root"), ("dir:root", "."), ("dir:../root/.", "root")])
+def test_a_relative_dir_is_taken_from_where_one_stands(caisson, workdir, busybox_root, source, folder):
+    box = caisson("create", source, "/bin/cat", "/etc/motd", check=True, cwd=workdir / folder).stdout.strip()
+    assert caisson.inspect(box)["source"] == f"dir:{busybox_root}"
+    assert caisson("start", "-a", box, cwd="/").stdout == "original\n"
+
+
+def test_init_is_accepted(caisson):
+    assert caisson("run", "--rm", "--init", "host:", "echo", "ok").stdout == "ok\n"
