@@ -26,7 +26,7 @@ Result<Runtime> Runtime::open(OpenOptions options) {
   std::string shim = engine::find_shim(options).value_or("");
   // Shared, because every Box keeps its runtime open.
   auto impl = std::make_shared<const Impl>(std::move(layout), std::move(shim), std::move(options),
-                                           std::move(state));
+                                           std::move(state), engine::boot_id());
   TRY(engine::recover(*impl));
   return Runtime(std::move(impl));
 }

@@ -98,7 +98,7 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   }
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
   Result<Channel> channel = spawn_shim(runtime, *claim);
-  store::BoxUpdate starting{.state = "starting", .clear_run = true};
+  store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};
   if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
     return not_startable(*row);
 

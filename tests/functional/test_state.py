@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -254,3 +255,35 @@ def test_a_box_with_a_damaged_row_that_runs_can_be_removed(caisson, home):
     assert "spec_json" in listed["error_reason"]
     caisson("rm", "-f", box, check=True)
     assert caisson.boxes() == []
+
+
+def column(home, box, name):
+    sqlite = __import__("sqlite3").connect(home / "db/state.db")
+    [[value]] = sqlite.execute(f"SELECT {name} FROM boxes WHERE id = ?", (box,))
+    sqlite.close()
+    return value
+
+
+THIS_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_a_row_knows_its_boot(caisson, home):
+    box = caisson("create", "host:", "true", check=True).stdout.strip()
+    assert column(home, box, "boot_id") == ""
+    caisson("start", "-a", box, check=True)
+    assert column(home, box, "boot_id") == THIS_BOOT
+
+
+@pytest.mark.parametrize("boot, cause", [("00000000-0000-0000-0000-000000000000", "the machine was restarted"),
+                                         (THIS_BOOT, "died"), ("", "died")])
+@pytest.mark.parametrize("state", ["starting", "running"])
+def test_a_lost_box_says_whether_the_machine_was_restarted(caisson, home, state, boot, cause):
+    box = caisson("run", "-d", "host:", "true", check=True).stdout.strip()
+    caisson("wait", box, check=True)
+    edit(home, "UPDATE boxes SET state = ?, boot_id = ?, exit_json = '' WHERE id = ?", state, boot, box)
+    info = caisson.inspect(box)
+    assert info["state"] == ("failed" if state == "starting" else "stopped")
+    assert state == "starting" or info["exit"]["reason"] == "lost"
+    assert info["error_reason"].endswith(cause)
+    assert caisson("start", "-a", box).returncode == 0
+    assert "error_reason" not in caisson.inspect(box)
