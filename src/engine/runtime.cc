@@ -75,10 +75,10 @@ Result<std::string> Runtime::plan(const BoxSpec& spec) {
   TRY(validate(spec));
   const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
   const container::Facts facts = TRY(container::gather_facts(cgroups));
-  const Rootfs rootfs = TRY(image::resolve_source(spec.source, impl_->layout.home));
+  const image::ResolvedSource source = TRY(image::resolve_source(spec.source, impl_->layout.home));
   constexpr std::uint32_t kExampleIds = 0x70000000;
-  container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, impl_->layout.box("<id>"),
-                                                  facts.root ? kExampleIds : 0));
+  container::Plan plan = TRY(container::make_plan(
+      spec, source.rootfs, facts, impl_->layout.box("<id>"), facts.root ? kExampleIds : 0));
   plan.warnings = TRY(container::check_limits(spec, cgroups));
   return container::describe(plan);
 }

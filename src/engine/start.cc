@@ -50,10 +50,14 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   request.id = row.id;
   request.layout = runtime.layout;
   request.spec = TRY(spec_of(row));
-  request.rootfs = TRY(image::resolve_source(request.spec.source, runtime.layout.home));
+  image::ResolvedSource source =
+      TRY(image::resolve_source(request.spec.source, runtime.layout.home));
+  request.rootfs = std::move(source.rootfs);
   request.attach = attach;
   request.fail_at = injected_fault();
-  const Result<> sent = channel.send(request);
+  std::vector<int> fds_of_request;
+  if (source.held) fds_of_request.push_back(source.held.get());
+  const Result<> sent = channel.send(request, fds_of_request);
   if (!sent && sent.error().code != Code::kUnavailable) return sent.error();
   Result<backend::Reply> reply = channel.reply();
   if (!reply && reply.error().reason == "box_gone")
