@@ -1,4 +1,4 @@
-// Home: where one runtime keeps things, and what it is made of.
+// Home: where one runtime keeps things, and what it is made of (docs/formats/home.md).
 #pragma once
 
 #include <memory>

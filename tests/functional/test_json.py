@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +125,38 @@ def test_version_and_stats(caisson):
     stats = json.loads(caisson("stats", "--json", box, check=True).stdout)
     caisson("rm", "-f", box, check=True)
     assert isinstance(stats, dict)
+
+
+FORMATS = Path(__file__).resolve().parents[2] / "docs/formats"
+
+
+def members(value):
+    """The name of every member, but not the keys of maps that a user fills."""
+    if isinstance(value, list):
+        return set().union(*map(members, value))
+    if not isinstance(value, dict):
+        return set()
+    below = (members(inner) for name, inner in value.items() if name not in ("env", "labels"))
+    return set(value).union(*below)
+
+
+def test_every_member_is_documented(caisson):
+    options = ("-v", "/tmp:/mnt:ro", "--tmpfs", "/t:size=1m,mode=700,inodes=9", "--timeout", "1m", "--cpu-time", "1m",
+               "--disk", "1g", "--file-size", "1g", "--open-files", "99", "--tmpfs-size", "1m", "-e", "A=1")
+    run = caisson("run", "--name", "n", "--json", *options, "host:", "true", check=True).json()
+    box = caisson.detached("sleep", "1000")
+    stats = json.loads(caisson("stats", "--json", box, check=True).stdout)
+    failed = caisson("run", "--json", "nowhere:", "true").json()
+    seen = members([run, stats, failed, caisson.inspect("n"), caisson.inspect(box)])
+    caisson("rm", "-f", box, check=True)
+    documented = set(re.findall(r"`\"?(\w+)\"?`|\"(\w+)\"", (FORMATS / "json.md").read_text()))
+    assert len(seen) > 60
+    assert seen - {name for pair in documented for name in pair} == set()
+
+
+def test_every_part_of_a_home_is_documented(caisson, home):
+    caisson("run", "host:", "echo", "hello", check=True)
+    text = (FORMATS / "home.md").read_text()
+    for folder in (home, *(home / "boxes").iterdir()):
+        for path in folder.iterdir():
+            assert re.search(rf"`(boxes/ID/)?{re.escape(path.name)}/?", text), path
