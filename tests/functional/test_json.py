@@ -140,6 +140,7 @@ def members(value):
     return set(value).union(*below)
 
 
+@pytest.mark.root_only  # the documents are not copied for other users
 def test_every_member_is_documented(caisson):
     options = ("-v", "/tmp:/mnt:ro", "--tmpfs", "/t:size=1m,mode=700,inodes=9", "--timeout", "1m", "--cpu-time", "1m",
                "--disk", "1g", "--file-size", "1g", "--open-files", "99", "--tmpfs-size", "1m", "-e", "A=1")
@@ -154,6 +155,7 @@ def test_every_member_is_documented(caisson):
     assert seen - {name for pair in documented for name in pair} == set()
 
 
+@pytest.mark.root_only  # the documents are not copied for other users
 def test_every_part_of_a_home_is_documented(caisson, home):
     caisson("run", "host:", "echo", "hello", check=True)
     text = (FORMATS / "home.md").read_text()
