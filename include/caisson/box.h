@@ -32,8 +32,8 @@ struct BoxInfo {
   std::string id;    ///< a lower-case ULID (26 characters)
   std::string name;  ///< may be empty
   BoxState state = BoxState::kConfigured;
-  BoxSpec spec;
-  std::string error_reason;  ///< state failed: the full text of the cause
+  BoxSpec spec;              ///< in a list, without a source when the record cannot be read
+  std::string error_reason;  ///< the full text of the cause: state failed, reason lost
   std::optional<ExitInfo> exit;
   std::int64_t created_ns = 0;
   std::optional<std::int64_t> started_ns;

@@ -32,6 +32,9 @@ enum class Code : int {
 /// The upper-case gRPC name of `code`, e.g. "INVALID_ARGUMENT". Never empty.
 std::string_view to_string(Code code);
 
+/// The code that fits an errno(3) value.
+Code code_of_errno(int err);
+
 /// Why an operation failed. A plain value: copyable, comparable, thread-compatible.
 ///
 ///     auto runtime = caisson::Runtime::open();

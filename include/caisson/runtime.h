@@ -54,7 +54,8 @@ class Runtime {
   Result<Box> create(const BoxSpec& spec);
   /// By id, unique id prefix or name. Errors `box_not_found`, `box_ambiguous`.
   Result<Box> find(std::string_view id_or_name);
-  /// Newest first.
+  /// Newest first. A box whose record cannot be read is in the list, with the error as its
+  /// `error_reason`; its Box::info() is that error, `state_corrupt`.
   Result<std::vector<BoxInfo>> list(const Filter& filter = {});
   /// What this host really gives isolation `container`. Every row was tried: a box was run, and
   /// for each cgroup controller a group was made, limited and removed. Takes some 30 ms.

@@ -11,7 +11,7 @@ _caisson() {
   local box_options="--name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --hostname --mount -v --volume --tmpfs --read-only -m --memory --cpus --cpu-weight --pids
     --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
-    --tmpfs-size --network -d --detach -i --interactive -t --tty --rm -l --label --profile
+    --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
     --security --stop-signal --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit

@@ -54,6 +54,7 @@ complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l network 
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l detach -s d -d 'start in the background'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l interactive -s i -d 'connect standard input'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l tty -s t -d 'give the command a terminal'
+complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l init -d 'accepted as in docker'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l rm -d 'remove the box when it has ended'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l label -s l -x -d 'attach a label'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l profile -x -a 'minimal standard full' -d 'set of defaults'

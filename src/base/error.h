@@ -16,9 +16,6 @@ namespace caisson {
 Error make_error(Code code, std::string_view reason, std::string message, std::string hint = {},
                  std::source_location where = std::source_location::current());
 
-/// The gRPC code that fits an errno value.
-Code code_of_errno(int err);
-
 /// "<action> '<object>': <strerror>". Captures errno as its first act.
 Error sys_error(std::string_view action, std::string_view object,
                 std::source_location where = std::source_location::current());

@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "cli/ending.h"
 #include "cli/foreground.h"
 
 namespace caisson::cli {
@@ -27,6 +28,7 @@ Result<int> show_main(Box& box, const BoxSpec& spec, Exec& exec, SignalCatcher& 
   if (!end->exit) return exit_status(*end);
   // The next command of the user must find the box stopped. A box that removes itself is gone.
   if (auto stopped = box.wait()) end->exit = *std::move(stopped);
+  tell_ending("box '" + box.id() + "'", *end, spec.limits);
   return exit_status(*end);
 }
 

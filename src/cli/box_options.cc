@@ -62,11 +62,24 @@ Result<> add_mount(BoxOptions& into, std::string_view value) {
 }
 
 // A relative host path counts from where the user stands.
-Result<Mount> parse_volume_here(std::string_view text) {
+std::string working_directory() {
   char* cwd = ::getcwd(nullptr, 0);
-  const std::string base = cwd != nullptr ? cwd : "/";
+  std::string path = cwd != nullptr ? cwd : "/";
   std::free(cwd);
-  return parse_volume(text, base);
+  return path;
+}
+
+Result<Mount> parse_volume_here(std::string_view text) {
+  return parse_volume(text, working_directory());
+}
+
+// A `dir:` source with its path absolute; what becomes of links in it the library decides.
+std::string source_here(std::string source) {
+  constexpr std::string_view kDirectory = "dir:";
+  const bool relative = source.starts_with(kDirectory) && source.size() > kDirectory.size() &&
+                        source[kDirectory.size()] != '/';
+  if (relative) source.insert(kDirectory.size(), working_directory() + "/");
+  return source;
 }
 
 Result<> add_label(BoxOptions& into, std::string_view value) {
@@ -99,7 +112,7 @@ Result<> set_security(BoxOptions& into, std::string_view value) {
     into.spec.security.seccomp = SeccompMode::kUnconfined;
     return {};
   }
-  auto policy = read_file(file);
+  auto policy = read_file(file, "seccomp_policy_unreadable");
   if (!policy) return std::move(policy.error());
   into.spec.security.seccomp = SeccompMode::kCustom;
   into.spec.security.seccomp_policy = *std::move(policy);
@@ -162,6 +175,8 @@ constexpr Option<BoxOptions> kTable[] = {
      set_true<&BoxOptions::detach>},
     {{"-i,--interactive", "", "connect standard input"}, put_true<&Box::open_stdin>},
     {{"-t,--tty", "", "give the command a terminal"}, put_true<&Box::tty>},
+    {{"--init", "", "as in docker; says nothing here, every box has an init that reaps"},
+     [](BoxOptions&, std::string_view) { return Result<>(); }},
     {{"--rm", "", "remove the box when it has ended"}, put_true<&Box::auto_remove>},
     {{"-l,--label", "K=V", "attach a label"}, add_label},
     {{"--profile", "NAME", "minimal, standard (default) or full"},
@@ -203,7 +218,7 @@ std::optional<int> parse_box(const CommandText& text, Args args, BoxOptions& int
   auto env = into.env.resolve();
   if (!env) return fail(env.error(), into.json);
   into.spec.env = *std::move(env);
-  into.spec.source = std::move(arguments.front());
+  into.spec.source = source_here(std::move(arguments.front()));
   arguments.erase(arguments.begin());
   into.spec.command = std::move(arguments);
   return std::nullopt;

@@ -43,7 +43,7 @@ Result<> add_variables(Environment& env, std::string_view content, const std::st
 Result<Environment> EnvironmentOptions::resolve() const {
   Environment env;
   for (const std::string& path : files) {
-    auto content = read_file(path);
+    auto content = read_file(path, "env_file_unreadable");
     if (!content) return content.error();
     if (auto added = add_variables(env, *content, path); !added) return added.error();
   }

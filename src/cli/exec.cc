@@ -1,6 +1,7 @@
 // caisson exec: one more command in a running box.
 #include "caisson/runtime.h"
 #include "cli/commands.h"
+#include "cli/ending.h"
 #include "cli/env_options.h"
 #include "cli/foreground.h"
 #include "cli/json_output.h"
@@ -60,6 +61,15 @@ constexpr Option<Settings> kOptions[] = {
      set_true<&Settings::json>},
 };
 
+/// What the command shares with its box, and what is its own.
+Limits limits_of(const Box& box, const ExecSpec& spec) {
+  auto info = box.info();  // gone with an --rm box: then only the figures are missing
+  Limits limits = info ? info->spec.limits : Limits();
+  limits.wall_time = spec.wall_time;
+  limits.output = spec.output;
+  return limits;
+}
+
 Result<int> run_in_foreground(const Box& box, const BoxInfo& info, Exec& exec,
                               SignalCatcher& signals, const Settings& settings) {
   auto end = run_foreground(exec, signals,
@@ -69,6 +79,10 @@ Result<int> run_in_foreground(const Box& box, const BoxInfo& info, Exec& exec,
                              .capture_max_bytes = settings.spec.output.max_bytes});
   if (!end) return std::move(end.error());
   const int status = exit_status(*end);
+  // The figures cost a look into the state, and nearly always there is nothing to tell.
+  if (!settings.json && end->exit && !ending_text(end->exit->reason, {}).empty()) {
+    tell_ending("command in box '" + box.id() + "'", *end, limits_of(box, settings.spec));
+  }
   if (!settings.json || !end->exit) return status;
   const int printed = print(run_object({.id = box.id(),
                                         .name = info.name,

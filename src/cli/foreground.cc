@@ -28,7 +28,7 @@ Result<ForegroundEnd> run_session(Exec& exec, SignalCatcher& signals,
                    .end_process_with_us = options.end_process_with_us});
   auto end = session.run();
   if (!end) return std::move(end.error());
-  return ForegroundEnd{end->exit, end->output_closed, {}, {}};
+  return ForegroundEnd{end->exit, end->output_closed, end->asked, {}, {}};
 }
 
 }  // namespace

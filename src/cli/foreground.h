@@ -25,7 +25,8 @@ struct ForegroundOptions {
 struct ForegroundEnd {
   std::optional<ExitInfo> exit;  ///< absent: detached
   bool output_closed = false;
-  std::string out;  ///< with `capture`
+  bool asked = false;  ///< the user or a closed output asked for the end here
+  std::string out;     ///< with `capture`
   std::string err;
 };
 

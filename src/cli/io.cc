@@ -11,30 +11,6 @@
 #include "cli/report.h"
 
 namespace caisson::cli {
-namespace {
-
-Code code_of(int err) {
-  switch (err) {
-    case ENOENT:
-      return Code::kNotFound;
-    case EEXIST:
-      return Code::kAlreadyExists;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return Code::kPermissionDenied;
-    case ENOSPC:
-    case EDQUOT:
-      return Code::kResourceExhausted;
-    case EPIPE:
-      return Code::kUnavailable;
-    default:
-      return Code::kInternal;
-  }
-}
-
-}  // namespace
-
 void reserve_standard_descriptors() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", O_RDWR);  // takes the lowest free number
@@ -45,12 +21,12 @@ Error cli_error(Code code, std::string_view reason, std::string message, std::st
   return Error{code, 0, std::string(reason), std::move(message), std::move(hint)};
 }
 
-Error cli_sys_error(std::string_view action, std::string_view object) {
+Error cli_sys_error(std::string_view action, std::string_view object, std::string_view reason) {
   const int err = errno;
   const char* text = ::strerrordesc_np(err);
   std::string message = std::string(action) + " '" + std::string(object) +
                         "': " + (text != nullptr ? text : "unknown error");
-  return Error{code_of(err), err, "system_call_failed", std::move(message), {}};
+  return Error{code_of_errno(err), err, std::string(reason), std::move(message), {}};
 }
 
 Result<std::size_t> write_some(int fd, std::string_view bytes) {
@@ -79,17 +55,17 @@ int print(std::string_view text) {
   return fail(written.error());
 }
 
-Result<std::string> read_file(const std::string& path) {
+Result<std::string> read_file(const std::string& path, std::string_view reason) {
   constexpr std::size_t kMaxBytes = 16u << 20;
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return cli_sys_error("open", path);
+  if (fd < 0) return cli_sys_error("open", path, reason);
   std::string content;
   std::array<char, 16384> block;
   ssize_t n = 0;
   while (content.size() <= kMaxBytes && (n = ::read(fd, block.data(), block.size())) > 0) {
     content.append(block.data(), static_cast<std::size_t>(n));
   }
-  Error error = n < 0 ? cli_sys_error("read", path) : Error{};
+  Error error = n < 0 ? cli_sys_error("read", path, reason) : Error{};
   ::close(fd);
   if (n < 0) return error;
   if (content.size() > kMaxBytes) {

@@ -19,7 +19,8 @@ void reserve_standard_descriptors();
 /// An Error of the CLI's own. `where` stays this function: the CLI prints only the message.
 Error cli_error(Code code, std::string_view reason, std::string message, std::string hint = {});
 /// The same from errno, which is captured first.
-Error cli_sys_error(std::string_view action, std::string_view object);
+Error cli_sys_error(std::string_view action, std::string_view object,
+                    std::string_view reason = "system_call_failed");
 
 /// One write(2): fewer bytes than given, or none, when a signal came. A non-blocking descriptor
 /// is waited for.
@@ -31,7 +32,7 @@ Result<> write_all(int fd, std::string_view bytes);
 /// Writes to stdout and returns the exit status that results: 0, or the failure's.
 int print(std::string_view text);
 
-/// The whole file, at most 16 MiB.
-Result<std::string> read_file(const std::string& path);
+/// The whole file, at most 16 MiB. `reason` is that of an error of the system.
+Result<std::string> read_file(const std::string& path, std::string_view reason);
 
 }  // namespace caisson::cli

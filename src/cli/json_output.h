@@ -1,5 +1,5 @@
-// The JSON objects that `--json` prints. Each is one line without a line end, harmless to a
-// terminal.
+// The JSON objects that `--json` prints (docs/formats/json.md). Each is one line without a line
+// end, harmless to a terminal.
 #pragma once
 
 #include <optional>

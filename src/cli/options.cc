@@ -18,6 +18,14 @@ bool any_name(std::string_view names, const F& use) {
   return false;
 }
 
+std::optional<std::size_t> find_option(const std::vector<const OptionText*>& table,
+                                       std::string_view name) {
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (any_name(table[i]->names, [&](std::string_view n) { return n == name; })) return i;
+  }
+  return std::nullopt;
+}
+
 class Reader {
  public:
   using Set = std::function<Result<>(std::size_t, std::string_view)>;
@@ -44,12 +52,7 @@ class Reader {
     while (next_ < args_.size()) parsed_.arguments.emplace_back(args_[next_++]);
   }
 
-  std::optional<std::size_t> find(std::string_view name) const {
-    for (std::size_t i = 0; i < table_.size(); ++i) {
-      if (any_name(table_[i]->names, [&](std::string_view n) { return n == name; })) return i;
-    }
-    return std::nullopt;
-  }
+  std::optional<std::size_t> find(std::string_view name) const { return find_option(table_, name); }
 
   Result<> read_long(std::string_view word) {
     const std::size_t equals = word.find('=');
@@ -129,6 +132,24 @@ class Reader {
 Result<Parsed> read_options(const std::vector<const OptionText*>& table, Order order, Args args,
                             const std::function<Result<>(std::size_t, std::string_view)>& set) {
   return Reader(table, order, args, set).run();
+}
+
+bool asks_for_json(const std::vector<const OptionText*>& table, Order order, Args args) {
+  bool may_be_value = false;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const std::string_view word = args[i];
+    if (word == "--") return false;
+    if (word == "--json") return true;
+    if (word.size() < 2 || word[0] != '-') {
+      if (order == Order::kOptionsFirst && !may_be_value) return false;
+      may_be_value = false;
+      continue;
+    }
+    const auto index = find_option(table, word);
+    may_be_value = !index && word.find('=') == std::string_view::npos;
+    if (index && !table[*index]->value.empty()) ++i;
+  }
+  return false;
 }
 
 std::string help_text(const CommandText& text, const std::vector<const OptionText*>& table) {

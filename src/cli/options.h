@@ -53,6 +53,10 @@ struct Parsed {
 Result<Parsed> read_options(const std::vector<const OptionText*>& table, Order order, Args args,
                             const std::function<Result<>(std::size_t, std::string_view)>& set);
 
+/// Whether --json is among the options, for arguments that cannot be read: what is no option and
+/// follows an unknown one may be its value.
+bool asks_for_json(const std::vector<const OptionText*>& table, Order order, Args args);
+
 /// The text of `--help`.
 std::string help_text(const CommandText& text, const std::vector<const OptionText*>& table);
 
@@ -82,7 +86,7 @@ std::optional<int> parse(const CommandText& text, std::span<const Option<T>> tab
   });
   if (!parsed) {
     bool json = false;
-    if constexpr (requires { into.json; }) json = into.json;
+    if constexpr (requires { into.json; }) json = asks_for_json(list, order, args);
     return fail(parsed.error(), json);
   }
   if (parsed->help) return print(help_text(text, list));

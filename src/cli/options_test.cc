@@ -114,5 +114,26 @@ TEST(HelpText, ShowsUsageOptionsAndExample) {
   EXPECT_THAT(text, HasSubstr("Example:\n  caisson run host: x\n"));
 }
 
+bool json_asked(std::vector<std::string> words, Order order = Order::kOptionsFirst) {
+  std::vector<char*> args;
+  for (std::string& word : words) args.push_back(word.data());
+  return asks_for_json(texts<Settings>(kTable), order, args);
+}
+
+TEST(AsksForJson, WhereverItStandsAmongTheOptions) {
+  EXPECT_TRUE(json_asked({"--json", "--wrong", "host:", "true"}));
+  EXPECT_TRUE(json_asked({"--wrong", "--json", "host:", "true"}));
+  EXPECT_TRUE(json_asked({"--wrong", "1g", "-it", "-e", "A", "--json", "host:", "true"}));
+  EXPECT_TRUE(json_asked({"box", "--wrong", "--json"}, Order::kAnywhere));
+}
+
+TEST(AsksForJson, NotInTheCommandNorAsAValue) {
+  EXPECT_FALSE(json_asked({"--wrong=1", "host:", "tool", "--json"}));
+  EXPECT_FALSE(json_asked({"-t", "host:", "--json"}));
+  EXPECT_FALSE(json_asked({"--wrong", "--", "--json"}));
+  EXPECT_FALSE(json_asked({"-e", "--json", "host:", "true"}));
+  EXPECT_FALSE(json_asked({}));
+}
+
 }  // namespace
 }  // namespace caisson::cli

@@ -80,12 +80,13 @@ int ps_command(Args args) {
   }
   if (!rest.empty()) {
     return fail(usage_error("ps", "argument_unexpected", "'" + rest.front() + "' says nothing here",
-                            "caisson inspect BOX shows one box"));
+                            "caisson inspect BOX shows one box"),
+                settings.json);
   }
   auto runtime = Runtime::open();
-  if (!runtime) return fail(runtime.error());
+  if (!runtime) return fail(runtime.error(), settings.json);
   auto boxes = runtime->list({.all = settings.all, .labels = settings.labels});
-  if (!boxes) return fail(boxes.error());
+  if (!boxes) return fail(boxes.error(), settings.json);
   if (!settings.quiet && !settings.json) return print(table_of(*boxes, settings.whole));
   std::string lines;
   for (const BoxInfo& info : *boxes) lines += (settings.json ? info_object(info) : info.id) + "\n";

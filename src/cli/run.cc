@@ -3,6 +3,7 @@
 #include "cli/attached.h"
 #include "cli/box_options.h"
 #include "cli/commands.h"
+#include "cli/ending.h"
 #include "cli/foreground.h"
 #include "cli/io.h"
 #include "cli/json_output.h"
@@ -52,6 +53,7 @@ Result<ForegroundEnd> show(Exec& exec, SignalCatcher& signals, const BoxOptions&
 
 int report(const Box& box, const BoxInfo& info, ForegroundEnd end, const BoxOptions& options) {
   const int status = exit_status(end);
+  if (!options.json) tell_ending("box '" + box.id() + "'", end, options.spec.limits);
   if (!options.json || !end.exit) return status;
   const int printed = print(run_object({.id = box.id(),
                                         .name = options.spec.name,

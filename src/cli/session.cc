@@ -38,6 +38,7 @@ Result<SessionEnd> Session::run() {
   if (end_.exit && !output_ended_) {
     if (auto drained = drain_output(); !drained) return std::move(drained.error());
   }
+  end_.asked = stop_requested_ || killed_;
   return end_;
 }
 

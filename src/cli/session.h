@@ -24,6 +24,7 @@ struct SessionOptions {
 struct SessionEnd {
   std::optional<ExitInfo> exit;  ///< absent: detached, the process goes on
   bool output_closed = false;    ///< nobody reads our stdout any more
+  bool asked = false;            ///< we asked the process to end, or killed it
 };
 
 /// Carries everything over one poll loop. The first SIGINT, SIGTERM or SIGHUP asks the process

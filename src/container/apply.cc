@@ -28,6 +28,14 @@ Result<Fd> open_source(const std::string& path, std::string_view what) {
                     "a box is shown the path as it was when the box was made; make it anew");
 }
 
+/// The place for a mount, or the error of making it.
+Result<Fd> made_target(Result<Fd> target) {
+  if (target || target.error().reason != "system_call_failed") return target;
+  Error error = std::move(target).error();
+  error.reason = "mount_target_unusable";
+  return error;
+}
+
 }  // namespace
 
 Result<> Apply::run(unsigned fail_at) {
@@ -109,7 +117,7 @@ Result<> Apply::take(const MountRoot& step) {
 
 /// Where something is mounted. The standard places may not be symbolic links of the image.
 Result<Fd> Apply::mount_point(const std::string& target) const {
-  Fd made = TRY(root_->make_path(target));
+  Fd made = TRY(made_target(root_->make_path(target)));
   Result<Fd> plain = root_->open_no_symlinks(target, O_PATH | O_DIRECTORY);
   if (!plain && plain.error().sys_errno == ELOOP)
     return make_error(Code::kFailedPrecondition, "image_unsafe",
@@ -134,8 +142,8 @@ Result<> Apply::take(const MountBind& step) {
                  step.source));
     }
   }
-  Fd target = S_ISDIR(info.st_mode) ? TRY(root_->make_path(step.target))
-                                    : TRY(root_->make_file(step.target));
+  Fd target = TRY(made_target(S_ISDIR(info.st_mode) ? root_->make_path(step.target)
+                                                    : root_->make_file(step.target)));
   return sys::attach(tree.get(), target.get(), step.target);
 }
 

@@ -11,68 +11,21 @@
 namespace caisson::container {
 namespace {
 
-sys::SeccompAction native(SeccompPolicyAction action) {
-  switch (action) {
-    case SeccompPolicyAction::kAllow:
-      return sys::SeccompAction::kAllow;
-    case SeccompPolicyAction::kErrno:
-      return sys::SeccompAction::kErrno;
-    case SeccompPolicyAction::kKillProcess:
-      return sys::SeccompAction::kKillProcess;
-    case SeccompPolicyAction::kKillThread:
-      return sys::SeccompAction::kKillThread;
-    case SeccompPolicyAction::kTrap:
-      return sys::SeccompAction::kTrap;
-    case SeccompPolicyAction::kTrace:
-      return sys::SeccompAction::kTrace;
-    case SeccompPolicyAction::kLog:
-      return sys::SeccompAction::kLog;
-  }
-  return sys::SeccompAction::kKillProcess;
-}
-
-sys::SeccompCompare native(SeccompPolicyOperator op) {
-  switch (op) {
-    case SeccompPolicyOperator::kNotEqual:
-      return sys::SeccompCompare::kNotEqual;
-    case SeccompPolicyOperator::kLess:
-      return sys::SeccompCompare::kLess;
-    case SeccompPolicyOperator::kLessEqual:
-      return sys::SeccompCompare::kLessEqual;
-    case SeccompPolicyOperator::kEqual:
-      return sys::SeccompCompare::kEqual;
-    case SeccompPolicyOperator::kGreaterEqual:
-      return sys::SeccompCompare::kGreaterEqual;
-    case SeccompPolicyOperator::kGreater:
-      return sys::SeccompCompare::kGreater;
-    case SeccompPolicyOperator::kMaskedEqual:
-      return sys::SeccompCompare::kMaskedEqual;
-  }
-  return sys::SeccompCompare::kEqual;
-}
-
-sys::SeccompDecision native(SeccompPolicyDecision decision) {
-  return {native(decision.action), decision.value};
-}
-
 bool compares_one_argument_twice(const SeccompPolicyRule& rule) {
   unsigned seen = 0;
-  for (const SeccompPolicyArgument& argument : rule.arguments) {
-    if ((seen >> argument.index & 1u) != 0) return true;
-    seen |= 1u << argument.index;
+  for (const SeccompCondition& condition : rule.conditions) {
+    if ((seen >> condition.argument & 1u) != 0) return true;
+    seen |= 1u << condition.argument;
   }
   return false;
 }
 
 void add_rules(const SeccompPolicyRule& rule, std::vector<sys::SeccompRule>& out) {
-  std::vector<sys::SeccompCondition> conditions;
-  for (const SeccompPolicyArgument& argument : rule.arguments)
-    conditions.push_back({argument.index, native(argument.op), argument.value, argument.value_two});
   const bool alternatives = compares_one_argument_twice(rule);
   for (const std::string& name : rule.names) {
-    if (!alternatives) out.push_back({name, native(rule.decision), conditions});
-    for (std::size_t i = 0; alternatives && i < conditions.size(); ++i)
-      out.push_back({name, native(rule.decision), {conditions[i]}});
+    if (!alternatives) out.push_back({name, rule.decision, rule.conditions});
+    for (std::size_t i = 0; alternatives && i < rule.conditions.size(); ++i)
+      out.push_back({name, rule.decision, {rule.conditions[i]}});
   }
 }
 
@@ -112,7 +65,7 @@ sys::SeccompRules seccomp_rules(const SeccompPolicy& resolved) {
            resolved.architectures.end();
   };
   sys::SeccompRules rules;
-  rules.default_decision = native(resolved.default_decision);
+  rules.default_decision = resolved.default_decision;
   rules.allow_i386 = allows("SCMP_ARCH_X86");
   rules.allow_x32 = allows("SCMP_ARCH_X32");
   for (const SeccompPolicyRule& rule : resolved.rules) add_rules(rule, rules.rules);

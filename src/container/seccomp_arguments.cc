@@ -16,9 +16,9 @@ namespace {
 using sys::SeccompBits;
 using sys::SeccompCall;
 
-constexpr sys::SeccompDecision kAllow{sys::SeccompAction::kAllow, 0};
-constexpr sys::SeccompDecision fail(int error) {
-  return {sys::SeccompAction::kErrno, static_cast<std::uint16_t>(error)};
+constexpr SeccompDecision kAllow{SeccompAction::kAllow, 0};
+constexpr SeccompDecision fail(int error) {
+  return {SeccompAction::kErrno, static_cast<std::uint16_t>(error)};
 }
 constexpr SeccompBits is(unsigned argument, std::uint32_t value) {
   return {argument, 0xffffffff, value};

@@ -26,7 +26,7 @@ class SeccompCache : public testing::Test {
   Result<std::string> get(std::string_view key) {
     return compiled_policy(cache_, key, [&] {
       ++compiled_;
-      return sys::compile_seccomp({.rules = {{"read", {sys::SeccompAction::kAllow, 0}, {}}}});
+      return sys::compile_seccomp({.rules = {{"read", {SeccompAction::kAllow, 0}, {}}}});
     });
   }
   std::string file(std::string_view key) const { return cache_ + "/" + seccomp_cache_name(key); }

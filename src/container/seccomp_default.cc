@@ -155,16 +155,16 @@ SeccompVerdict verdict_of(const SeccompGroup& group, Profile profile,
   return verdict == SeccompVerdict::kAllow && lacking ? SeccompVerdict::kDeny : verdict;
 }
 
-sys::SeccompDecision decision_of(SeccompVerdict verdict) {
+SeccompDecision decision_of(SeccompVerdict verdict) {
   switch (verdict) {
     case SeccompVerdict::kAllow:
-      return {sys::SeccompAction::kAllow, 0};
+      return {SeccompAction::kAllow, 0};
     case SeccompVerdict::kDeny:
-      return {sys::SeccompAction::kErrno, EPERM};
+      return {SeccompAction::kErrno, EPERM};
     case SeccompVerdict::kAbsent:
       break;
   }
-  return {sys::SeccompAction::kErrno, ENOSYS};
+  return {SeccompAction::kErrno, ENOSYS};
 }
 
 }  // namespace
@@ -177,7 +177,7 @@ sys::SeccompTable builtin_seccomp_table(Profile profile,
   table.default_decision = decision_of(SeccompVerdict::kAbsent);
   table.calls = seccomp_argument_calls(profile);
   for (const SeccompGroup& group : kGroups) {
-    const sys::SeccompDecision decision = decision_of(verdict_of(group, profile, granted_caps));
+    const SeccompDecision decision = decision_of(verdict_of(group, profile, granted_caps));
     std::string_view names = group.names;
     while (!names.empty()) {
       const std::size_t end = std::min(names.find(' '), names.size());

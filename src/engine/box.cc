@@ -8,8 +8,7 @@
 #include "engine/box_impl.h"
 #include "engine/exec_impl.h"
 #include "engine/log_reader.h"
-#include "spec/names.h"
-#include "spec/state_json.h"
+#include "engine/record.h"
 #include "sys/socket.h"
 
 namespace caisson {
@@ -43,34 +42,6 @@ Result<backend::Reply> Box::Impl::ask(const backend::Request& request) const {
   return channel.reply();
 }
 
-namespace engine {
-
-BoxInfo info_of(const store::BoxRow& row) {
-  BoxInfo info;
-  info.id = row.id;
-  info.name = row.name;
-  info.state = spec::find_named<BoxState>(row.state).value_or(info.state);
-  if (Result<BoxSpec> spec = spec::box_spec_from_state(row.spec_json)) info.spec = std::move(*spec);
-  info.error_reason = row.error_reason;
-  if (!row.exit_json.empty())
-    if (Result<ExitInfo> exit = spec::exit_info_from_json(row.exit_json)) info.exit = *exit;
-  info.created_ns = row.created_ns;
-  info.started_ns = row.started_ns;
-  info.finished_ns = row.finished_ns;
-  // Later the numbers may be other processes'.
-  if (is_live(info.state)) {
-    info.shim_pid = row.shim_pid;
-    info.init_pid = row.init_pid;
-  }
-  if (!row.stages_json.empty())
-    info.stages = spec::stages_from_json(row.stages_json).value_or(info.stages);
-  if (!row.warnings_json.empty())
-    info.warnings = spec::texts_from_json(row.warnings_json).value_or(info.warnings);
-  return info;
-}
-
-}  // namespace engine
-
 namespace {
 
 /// What the record says of the end of a box whose shim went away.
@@ -82,8 +53,7 @@ Result<ExitInfo> recorded_end(const Box::Impl& box) {
     if (row && engine::is_live(row->state)) ::usleep(5000);
   }
   if (!row) return row.error();
-  if (row->exit_json.empty()) return ExitInfo{};
-  return spec::exit_info_from_json(row->exit_json);
+  return engine::exit_of(*row);
 }
 
 /// Commits an end that the shim has told. It wrote its own record, with the exact time, before.

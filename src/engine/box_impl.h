@@ -56,6 +56,4 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
 /// Deletes the files of a box, as the ids that own them allow.
 Result<> remove_files(const Runtime::Impl& runtime, const std::string& id);
 
-BoxInfo info_of(const store::BoxRow& row);
-
 }  // namespace caisson::engine

@@ -1,4 +1,4 @@
-// Home: where one runtime keeps things, and what it is made of.
+// Home: where one runtime keeps things, and what it is made of (docs/formats/home.md).
 #pragma once
 
 #include <memory>
@@ -23,15 +23,18 @@ namespace caisson {
 
 class Runtime::Impl final {
  public:
-  Impl(backend::Layout layout, std::string shim, OpenOptions options, store::State state)
+  Impl(backend::Layout layout, std::string shim, OpenOptions options, store::State state,
+       std::string boot)
       : layout(std::move(layout)),
         shim(std::move(shim)),
+        boot(std::move(boot)),
         options(std::move(options)),
         state(std::move(state)) {}
   /// Shortens the database's log when it has grown: whoever opens it first next time reads it all.
   ~Impl() { [[maybe_unused]] const auto tidied = state.tidy(); }
   const backend::Layout layout;
   const std::string shim;  ///< empty when it was not found; an error only when one is needed
+  const std::string boot;  ///< this boot's id
   const OpenOptions options;
   mutable store::State state;
 };

@@ -8,6 +8,7 @@
 #include "container/limits.h"
 #include "container/plan.h"
 #include "engine/box_impl.h"
+#include "engine/record.h"
 #include "engine/volumes.h"
 #include "image/rootfs.h"
 #include "spec/seccomp_policy.h"
@@ -25,7 +26,7 @@ Result<Runtime> Runtime::open(OpenOptions options) {
   std::string shim = engine::find_shim(options).value_or("");
   // Shared, because every Box keeps its runtime open.
   auto impl = std::make_shared<const Impl>(std::move(layout), std::move(shim), std::move(options),
-                                           std::move(state));
+                                           std::move(state), engine::boot_id());
   TRY(engine::recover(*impl));
   return Runtime(std::move(impl));
 }
@@ -59,7 +60,7 @@ Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
       filter.all ? TRY(impl_->state.list()) : TRY(impl_->state.live());
   std::vector<BoxInfo> infos;
   for (store::BoxRow& row : rows) {
-    BoxInfo info = engine::info_of(TRY(engine::settle(*impl_, std::move(row))));
+    BoxInfo info = engine::listed_info_of(TRY(engine::settle(*impl_, std::move(row))));
     if (!filter.all && !engine::is_live(info.state)) continue;
     const bool matches = std::ranges::all_of(filter.labels, [&](const auto& label) {
       const auto found = info.spec.labels.find(label.first);
@@ -74,10 +75,10 @@ Result<std::string> Runtime::plan(const BoxSpec& spec) {
   TRY(validate(spec));
   const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
   const container::Facts facts = TRY(container::gather_facts(cgroups));
-  const Rootfs rootfs = TRY(image::resolve_source(spec.source, impl_->layout.home));
+  const image::ResolvedSource source = TRY(image::resolve_source(spec.source, impl_->layout.home));
   constexpr std::uint32_t kExampleIds = 0x70000000;
-  container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, impl_->layout.box("<id>"),
-                                                  facts.root ? kExampleIds : 0));
+  container::Plan plan = TRY(container::make_plan(
+      spec, source.rootfs, facts, impl_->layout.box("<id>"), facts.root ? kExampleIds : 0));
   plan.warnings = TRY(container::check_limits(spec, cgroups));
   return container::describe(plan);
 }

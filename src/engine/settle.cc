@@ -22,9 +22,10 @@ Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::st
   return sys_error("lock box", id);
 }
 
-Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
-                    const backend::EndedRecord& record) {
-  store::BoxUpdate update;
+namespace {
+
+Result<> commit(const Runtime::Impl& runtime, const std::string& id,
+                const backend::EndedRecord& record, store::BoxUpdate update) {
   update.state = "stopped";
   update.exit_json = to_json(record.exit);
   update.finished_ns = record.finished_ns;
@@ -32,6 +33,13 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
       TRY(runtime.state.transition(id, states_before(BoxState::kStopped), update));
   ::unlink((runtime.layout.ended() + "/" + id).c_str());
   return {};
+}
+
+}  // namespace
+
+Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
+                    const backend::EndedRecord& record) {
+  return commit(runtime, id, record, {});
 }
 
 Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
@@ -47,10 +55,16 @@ namespace {
 
 Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
   TRY(clear_remains(runtime, row.id));
+  // An empty id is not known: of a row of an earlier version, or where /proc cannot be read.
+  const bool restarted =
+      !row.boot_id.empty() && !runtime.boot.empty() && row.boot_id != runtime.boot;
+  const auto cause = [&](std::string_view action, std::string_view otherwise) {
+    return format("{} box: {}", action, restarted ? "the machine was restarted" : otherwise);
+  };
+  store::BoxUpdate update;
   if (row.state == "starting") {
-    store::BoxUpdate update;
     update.state = "failed";
-    update.error_reason = "start box: the process that started it died";
+    update.error_reason = cause("start", "the process that started it died");
     update.finished_ns = wall_ns();
     [[maybe_unused]] const bool changed =
         TRY(runtime.state.transition(row.id, states_before(BoxState::kFailed), update));
@@ -61,7 +75,8 @@ Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
   record.finished_ns = wall_ns();
   if (row.started_ns)
     record.exit.duration = std::chrono::nanoseconds(record.finished_ns - *row.started_ns);
-  return commit_end(runtime, row.id, record);
+  update.error_reason = cause("watch", "its shim died");
+  return commit(runtime, row.id, record, std::move(update));
 }
 
 }  // namespace
@@ -106,12 +121,11 @@ Result<> recover(const Runtime::Impl& runtime) {
     }
     ::unlink((ended + "/" + entry->d_name).c_str());
   }
-  const std::string boot = boot_id();
   const std::optional<std::string> known = TRY(runtime.state.meta("boot_id"));
-  if (known == boot) return {};
+  if (known == runtime.boot) return {};
   for (store::BoxRow& row : TRY(runtime.state.live())) [[maybe_unused]]
     const store::BoxRow settled = TRY(settle(runtime, std::move(row)));
-  return runtime.state.set_meta("boot_id", boot);
+  return runtime.state.set_meta("boot_id", runtime.boot);
 }
 
 }  // namespace caisson::engine

@@ -11,6 +11,7 @@
 #include "base/scope_exit.h"
 #include "base/subprocess.h"
 #include "engine/box_impl.h"
+#include "engine/record.h"
 #include "image/rootfs.h"
 #include "spec/state_json.h"
 #include "sys/socket.h"
@@ -48,11 +49,15 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
-  request.spec = TRY(spec::box_spec_from_state(row.spec_json));
-  request.rootfs = TRY(image::resolve_source(request.spec.source, runtime.layout.home));
+  request.spec = TRY(spec_of(row));
+  image::ResolvedSource source =
+      TRY(image::resolve_source(request.spec.source, runtime.layout.home));
+  request.rootfs = std::move(source.rootfs);
   request.attach = attach;
   request.fail_at = injected_fault();
-  const Result<> sent = channel.send(request);
+  std::vector<int> fds_of_request;
+  if (source.held) fds_of_request.push_back(source.held.get());
+  const Result<> sent = channel.send(request, fds_of_request);
   if (!sent && sent.error().code != Code::kUnavailable) return sent.error();
   Result<backend::Reply> reply = channel.reply();
   if (!reply && reply.error().reason == "box_gone")
@@ -97,7 +102,7 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   }
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
   Result<Channel> channel = spawn_shim(runtime, *claim);
-  store::BoxUpdate starting{.state = "starting", .clear_run = true};
+  store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};
   if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
     return not_startable(*row);
 

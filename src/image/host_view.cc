@@ -158,19 +158,51 @@ class Builder final {
   std::string root_;
 };
 
+/// The tree at `path`, if it is there, with a shared lock: flock(2) ends with the last copy of the
+/// descriptor, so it holds as long as the shim that the descriptor is passed to.
+Fd use(const std::string& path) {
+  Fd tree = open_fd(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).value_or(Fd());
+  if (!tree || ::flock(tree.get(), LOCK_SH | LOCK_NB) < 0) return {};
+  // Between the open and the lock it may have been removed.
+  struct stat ours{}, named{};
+  const bool there = ::fstat(tree.get(), &ours) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+                     ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+  return there ? std::move(tree) : Fd();
+}
+
+/// Removes the trees beside `kept` that nobody uses. The caller holds the lock of `parent`. What a
+/// remover that was killed left is cleared by the next: half a tree never has a tree's name.
+Result<> remove_unused(int parent, const std::string& all, const std::string& kept) {
+  const std::string name = ".removed";
+  TRY(sys::remove_tree(parent, name));
+  DIR* dir = ::opendir(all.c_str());
+  if (dir == nullptr) return sys_error("read directory", all);
+  ScopeExit close([dir] { ::closedir(dir); });
+  while (const dirent* entry = ::readdir(dir)) {
+    if (entry->d_name[0] == '.' || entry->d_name == kept) continue;
+    Fd tree = TRY(open_at(parent, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    if (::flock(tree.get(), LOCK_EX | LOCK_NB) < 0) continue;
+    if (::renameat(parent, entry->d_name, parent, name.c_str()) < 0)
+      return sys_error("remove tree", entry->d_name);
+    TRY(sys::remove_tree(parent, name));
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<std::string> host_view(const std::string& home) {
+Result<HostTree> host_view(const std::string& home) {
   const std::string all = home + "/host-view";
-  std::string path = all + "/" + signature();
-  if (::access(path.c_str(), F_OK) == 0) return path;
+  const std::string wanted = signature();
+  const std::string path = all + "/" + wanted;
+  if (Fd held = use(path)) return HostTree{path, std::move(held)};
   if (::mkdir(all.c_str(), 0700) < 0 && errno != EEXIST) return sys_error("create directory", all);
   // One process builds and the others wait for it: the tree has hundreds of files. What a builder
   // that was killed left is cleared by the next.
   Fd parent = TRY(open_fd(all, O_RDONLY | O_DIRECTORY));
   while (::flock(parent.get(), LOCK_EX) < 0)
     if (errno != EINTR) return sys_error("lock", all);
-  if (::access(path.c_str(), F_OK) == 0) return path;
+  if (Fd held = use(path)) return HostTree{path, std::move(held)};
   const std::string name = ".building";
   TRY(sys::remove_tree(parent.get(), name));
   if (::mkdirat(parent.get(), name.c_str(), 0755) < 0) return sys_error("create directory", all);
@@ -180,7 +212,11 @@ Result<std::string> host_view(const std::string& home) {
   if (::renameat(parent.get(), name.c_str(), AT_FDCWD, path.c_str()) < 0)
     return sys_error("rename into place", path);
   undo.release();
-  return path;
+  HostTree tree{path, use(path)};
+  if (!tree.held) return sys_error("use", path);
+  // A box does not fail because an old tree cannot be removed.
+  [[maybe_unused]] Result<> removed = remove_unused(parent.get(), all, wanted);
+  return tree;
 }
 
 }  // namespace caisson::image

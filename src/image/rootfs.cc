@@ -36,16 +36,17 @@ Result<std::string> real_path(const std::string& path) {
   return std::string(real.get());
 }
 
-Result<Rootfs> host_source(const std::string& home) {
+Result<ResolvedSource> host_source(const std::string& home) {
+  HostTree tree = TRY(host_view(home));
   Rootfs rootfs;
-  rootfs.lowers = {TRY(real_path(TRY(host_view(home))))};
+  rootfs.lowers = {TRY(real_path(tree.path))};
   for (const char* path : kViews) {
     struct stat info{};
     if (::lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) rootfs.views.push_back({path});
   }
   rootfs.private_tmp = true;
   rootfs.workdir = "/workspace";
-  return rootfs;
+  return ResolvedSource{std::move(rootfs), std::move(tree.held)};
 }
 
 }  // namespace
@@ -61,9 +62,10 @@ Result<std::string> check_source(std::string_view source) {
   return "dir:" + path;
 }
 
-Result<Rootfs> resolve_source(std::string_view source, const std::string& home) {
+Result<ResolvedSource> resolve_source(std::string_view source, const std::string& home) {
   if (source == "host:") return host_source(home);
-  if (source.starts_with("dir:")) return directory_source(std::string(source.substr(4)));
+  if (source.starts_with("dir:"))
+    return ResolvedSource{TRY(directory_source(std::string(source.substr(4)))), {}};
   return make_error(Code::kInvalidArgument, "source_unknown",
                     format("open image source '{}': unknown kind", source),
                     "use host: or dir:PATH");

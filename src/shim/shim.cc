@@ -141,6 +141,7 @@ void Shim::attach(Connection& connection, const std::optional<backend::Started>&
 
 void Shim::handle(Connection& connection, backend::StartRequest request) {
   box_ = std::move(request);
+  held_ = connection.take_fds();
   processes_[kMainProcess].client = connection.fd();
   if (Result<> begun = start(); !begun) fail_start(begun.error());
 }

@@ -83,6 +83,7 @@ class Shim final {
   bool boxes_have_our_id_;  ///< an ordinary user's do
   std::optional<Result<container::Preparation>> preparation_;
   backend::StartRequest box_;
+  std::vector<Fd> held_;  ///< came with the request: what keeps the root file system there
   std::unique_ptr<backend::Sandbox> sandbox_;
   std::optional<Log> log_;
   std::optional<MainOutput> output_;

@@ -102,9 +102,11 @@ json encode(const BoxInfo& info) {
   object["id"] = encode_text(info.id);
   object["name"] = encode_text(info.name);
   object["state"] = name_of(info.state);
-  object["source"] = encode_text(info.spec.source);
-  object["isolation"] = name_of(info.spec.isolation);
-  object["spec"] = encode(info.spec);
+  if (!info.spec.source.empty()) {  // a record that cannot be read shows no invented spec
+    object["source"] = encode_text(info.spec.source);
+    object["isolation"] = name_of(info.spec.isolation);
+    object["spec"] = encode(info.spec);
+  }
   if (!info.error_reason.empty()) object["error_reason"] = encode_text(info.error_reason);
   if (info.exit) object["exit"] = encode(*info.exit);
   put_time(object, "created", info.created_ns);

@@ -78,25 +78,22 @@ struct Word {
   T meaning;
 };
 
-constexpr Word<SeccompPolicyAction> kActions[] = {
-    {"SCMP_ACT_ALLOW", SeccompPolicyAction::kAllow},
-    {"SCMP_ACT_ERRNO", SeccompPolicyAction::kErrno},
-    {"SCMP_ACT_KILL", SeccompPolicyAction::kKillThread},
-    {"SCMP_ACT_KILL_THREAD", SeccompPolicyAction::kKillThread},
-    {"SCMP_ACT_KILL_PROCESS", SeccompPolicyAction::kKillProcess},
-    {"SCMP_ACT_TRAP", SeccompPolicyAction::kTrap},
-    {"SCMP_ACT_TRACE", SeccompPolicyAction::kTrace},
-    {"SCMP_ACT_LOG", SeccompPolicyAction::kLog},
+constexpr Word<SeccompAction> kActions[] = {
+    {"SCMP_ACT_ALLOW", SeccompAction::kAllow},
+    {"SCMP_ACT_ERRNO", SeccompAction::kErrno},
+    {"SCMP_ACT_KILL", SeccompAction::kKillThread},
+    {"SCMP_ACT_KILL_THREAD", SeccompAction::kKillThread},
+    {"SCMP_ACT_KILL_PROCESS", SeccompAction::kKillProcess},
+    {"SCMP_ACT_TRAP", SeccompAction::kTrap},
+    {"SCMP_ACT_TRACE", SeccompAction::kTrace},
+    {"SCMP_ACT_LOG", SeccompAction::kLog},
 };
 
-constexpr Word<SeccompPolicyOperator> kOperators[] = {
-    {"SCMP_CMP_NE", SeccompPolicyOperator::kNotEqual},
-    {"SCMP_CMP_LT", SeccompPolicyOperator::kLess},
-    {"SCMP_CMP_LE", SeccompPolicyOperator::kLessEqual},
-    {"SCMP_CMP_EQ", SeccompPolicyOperator::kEqual},
-    {"SCMP_CMP_GE", SeccompPolicyOperator::kGreaterEqual},
-    {"SCMP_CMP_GT", SeccompPolicyOperator::kGreater},
-    {"SCMP_CMP_MASKED_EQ", SeccompPolicyOperator::kMaskedEqual},
+constexpr Word<SeccompCompare> kOperators[] = {
+    {"SCMP_CMP_NE", SeccompCompare::kNotEqual},           {"SCMP_CMP_LT", SeccompCompare::kLess},
+    {"SCMP_CMP_LE", SeccompCompare::kLessEqual},          {"SCMP_CMP_EQ", SeccompCompare::kEqual},
+    {"SCMP_CMP_GE", SeccompCompare::kGreaterEqual},       {"SCMP_CMP_GT", SeccompCompare::kGreater},
+    {"SCMP_CMP_MASKED_EQ", SeccompCompare::kMaskedEqual},
 };
 
 template <class T, std::size_t N>
@@ -109,16 +106,16 @@ Result<T> meaning_of(const Word<T> (&words)[N], std::string_view word, const std
 }
 
 /// `action` and its number. ERRNO without a number means EPERM.
-Result<SeccompPolicyDecision> read_decision(const Json& object, const char* action_key,
-                                            const char* number_key, const std::string& where) {
+Result<SeccompDecision> read_decision(const Json& object, const char* action_key,
+                                      const char* number_key, const std::string& where) {
   const std::string word = TRY(read_text(object, action_key, where));
   if (word == "SCMP_ACT_NOTIFY")
     return invalid(where + action_key, "SCMP_ACT_NOTIFY is not supported: a box has no listener");
-  SeccompPolicyDecision decision;
+  SeccompDecision decision;
   decision.action = TRY(meaning_of(kActions, word, where + action_key, "action"));
   const std::uint64_t number = TRY(read_number(object, number_key, 0xffff, where));
-  const bool takes_number = decision.action == SeccompPolicyAction::kErrno ||
-                            decision.action == SeccompPolicyAction::kTrace;
+  const bool takes_number =
+      decision.action == SeccompAction::kErrno || decision.action == SeccompAction::kTrace;
   if (takes_number)
     decision.value =
         find(object, number_key) == nullptr ? kEperm : static_cast<std::uint16_t>(number);
@@ -149,17 +146,17 @@ Result<SeccompPolicyFilter> read_filter(const Json& rule, const char* key,
   return filter;
 }
 
-Result<SeccompPolicyArgument> read_argument(const Json& item, const std::string& where) {
+Result<SeccompCondition> read_condition(const Json& item, const std::string& where) {
   constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
   if (!item.is_object()) return invalid(where, "not an object");
-  SeccompPolicyArgument argument;
+  SeccompCondition condition;
   const std::string inner = where + ".";
-  argument.index = static_cast<unsigned>(TRY(read_number(item, "index", 5, inner)));
-  argument.value = TRY(read_number(item, "value", kAny, inner));
-  argument.value_two = TRY(read_number(item, "valueTwo", kAny, inner));
+  condition.argument = static_cast<unsigned>(TRY(read_number(item, "index", 5, inner)));
+  condition.value = TRY(read_number(item, "value", kAny, inner));
+  condition.value_two = TRY(read_number(item, "valueTwo", kAny, inner));
   const std::string word = TRY(read_text(item, "op", inner));
-  argument.op = TRY(meaning_of(kOperators, word, inner + "op", "operator"));
-  return argument;
+  condition.compare = TRY(meaning_of(kOperators, word, inner + "op", "operator"));
+  return condition;
 }
 
 Result<std::vector<std::string>> read_names(const Json& item, const std::string& where) {
@@ -184,7 +181,7 @@ Result<SeccompPolicyRule> read_rule(const Json& item, const std::string& where) 
   const Json* arguments = TRY(read_list(item, "args", inner));
   if (arguments == nullptr) return rule;
   for (std::size_t i = 0; i < arguments->size(); ++i)
-    rule.arguments.push_back(TRY(read_argument((*arguments)[i], format("{}args[{}]", inner, i))));
+    rule.conditions.push_back(TRY(read_condition((*arguments)[i], format("{}args[{}]", inner, i))));
   return rule;
 }
 
@@ -288,7 +285,7 @@ SeccompPolicy resolve(const SeccompPolicy& policy, const SeccompPolicyContext& c
   }
   for (const SeccompPolicyRule& rule : policy.rules) {
     if (!counts(rule, context)) continue;
-    result.rules.push_back({rule.names, rule.decision, rule.arguments, {}, {}});
+    result.rules.push_back({rule.names, rule.decision, rule.conditions, {}, {}});
   }
   return result;
 }

@@ -1,50 +1,16 @@
 // SeccompPolicy: a system-call policy in Docker's JSON format, as a value. Pure.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/seccomp.h"
 #include "caisson/result.h"
 
 namespace caisson {
-
-enum class SeccompPolicyAction {
-  kAllow,
-  kErrno,  ///< the call fails with `value` as errno
-  kKillProcess,
-  kKillThread,  ///< also SCMP_ACT_KILL
-  kTrap,        ///< SIGSYS
-  kTrace,       ///< a tracer gets `value`; without one the call fails with ENOSYS
-  kLog,         ///< allowed and written to the kernel's audit log
-};
-
-struct SeccompPolicyDecision {
-  SeccompPolicyAction action = SeccompPolicyAction::kErrno;
-  std::uint16_t value = 0;
-  friend bool operator==(const SeccompPolicyDecision&, const SeccompPolicyDecision&) = default;
-};
-
-enum class SeccompPolicyOperator {
-  kNotEqual,
-  kLess,
-  kLessEqual,
-  kEqual,
-  kGreaterEqual,
-  kGreater,
-  kMaskedEqual,  ///< (argument & value) == value_two
-};
-
-struct SeccompPolicyArgument {
-  unsigned index = 0;  ///< 0..5
-  SeccompPolicyOperator op = SeccompPolicyOperator::kEqual;
-  std::uint64_t value = 0;
-  std::uint64_t value_two = 0;
-  friend bool operator==(const SeccompPolicyArgument&, const SeccompPolicyArgument&) = default;
-};
 
 struct KernelVersion {
   unsigned kernel = 0, major = 0;
@@ -64,8 +30,8 @@ struct SeccompPolicyFilter {
 
 struct SeccompPolicyRule {
   std::vector<std::string> names;
-  SeccompPolicyDecision decision;
-  std::vector<SeccompPolicyArgument> arguments;
+  SeccompDecision decision;
+  std::vector<SeccompCondition> conditions;
   SeccompPolicyFilter includes, excludes;
   friend bool operator==(const SeccompPolicyRule&, const SeccompPolicyRule&) = default;
 };
@@ -78,7 +44,7 @@ struct SeccompPolicyArchitecture {
 };
 
 struct SeccompPolicy {
-  SeccompPolicyDecision default_decision;
+  SeccompDecision default_decision;
   std::vector<std::string> architectures;
   std::vector<SeccompPolicyArchitecture> arch_map;
   std::vector<SeccompPolicyRule> rules;

@@ -41,20 +41,19 @@ std::string rule_message(const std::string& rule) {
 TEST(SeccompPolicy, ReadsEveryField) {
   const Result<SeccompPolicy> policy = parse_seccomp_policy(kSample);
   ASSERT_TRUE(policy) << policy.error().message;
-  EXPECT_EQ(policy->default_decision, (SeccompPolicyDecision{SeccompPolicyAction::kErrno, 38}));
+  EXPECT_EQ(policy->default_decision, (SeccompDecision{SeccompAction::kErrno, 38}));
   ASSERT_EQ(policy->rules.size(), 4u);
   EXPECT_EQ(policy->rules[0].names, (std::vector<std::string>{"read", "write"}));
-  EXPECT_EQ(policy->rules[0].decision.action, SeccompPolicyAction::kAllow);
+  EXPECT_EQ(policy->rules[0].decision.action, SeccompAction::kAllow);
   EXPECT_EQ(policy->rules[1].names, std::vector<std::string>{"clone"});
-  EXPECT_EQ(policy->rules[1].arguments,
-            (std::vector<SeccompPolicyArgument>{
-                {0, SeccompPolicyOperator::kMaskedEqual, 0x7e020000, 0}}));
+  EXPECT_EQ(policy->rules[1].conditions,
+            (std::vector<SeccompCondition>{{0, SeccompCompare::kMaskedEqual, 0x7e020000, 0}}));
   EXPECT_EQ(policy->rules[1].excludes.arches, std::vector<std::string>{"s390x"});
-  EXPECT_EQ(policy->rules[2].decision, (SeccompPolicyDecision{SeccompPolicyAction::kTrace, 7}));
+  EXPECT_EQ(policy->rules[2].decision, (SeccompDecision{SeccompAction::kTrace, 7}));
   EXPECT_EQ(policy->rules[2].includes.min_kernel, (KernelVersion{4, 8}));
   EXPECT_EQ(policy->rules[3].decision.value, 1) << "ERRNO without a number is EPERM";
-  EXPECT_EQ(policy->rules[3].arguments[0].value, ~0ull);
-  EXPECT_EQ(policy->rules[3].arguments[0].value_two, 3u);
+  EXPECT_EQ(policy->rules[3].conditions[0].value, ~0ull);
+  EXPECT_EQ(policy->rules[3].conditions[0].value_two, 3u);
 }
 
 TEST(SeccompPolicy, ResolvesFiltersAndArchitectures) {

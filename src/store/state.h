@@ -26,7 +26,7 @@ struct BoxRow {
   std::string exit_json;
   std::optional<int> shim_pid;
   std::optional<int> init_pid;
-  std::string boot_id;  ///< the boot in which the process ids are valid
+  std::string boot_id;  ///< of the last start: only in that boot are the process ids valid
   std::string stages_json;
   std::string warnings_json;
   bool auto_remove = false;

@@ -2,42 +2,14 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/seccomp.h"
 #include "caisson/result.h"
 
 namespace caisson::sys {
-
-enum class SeccompAction { kAllow, kErrno, kKillProcess, kKillThread, kTrap, kTrace, kLog };
-
-struct SeccompDecision {
-  SeccompAction action = SeccompAction::kErrno;
-  std::uint16_t value = 0;  ///< kErrno: the errno; kTrace: the message; else 0
-  friend bool operator==(const SeccompDecision&, const SeccompDecision&) = default;
-};
-
-enum class SeccompCompare {
-  kNotEqual,
-  kLess,
-  kLessEqual,
-  kEqual,
-  kGreaterEqual,
-  kGreater,
-  kMaskedEqual,  ///< (argument & value) == value_two
-};
-
-/// A comparison of all 64 bits of an argument. The kernel reads only 32 of many arguments (int,
-/// unsigned): compare those with kMaskedEqual and 0xffffffff, or the upper bits evade the rule.
-struct SeccompCondition {
-  unsigned argument = 0;  ///< 0..5
-  SeccompCompare compare = SeccompCompare::kEqual;
-  std::uint64_t value = 0;
-  std::uint64_t value_two = 0;
-  friend bool operator==(const SeccompCondition&, const SeccompCondition&) = default;
-};
 
 /// A rule holds when all of its conditions do; each argument may be compared once.
 struct SeccompRule {

@@ -57,27 +57,24 @@ struct Made {
   for (;;) ::pause();
 }
 
-Error userns_error(int err) {
-  Error error = errno_error(err, "create user namespace", "");
-  error.reason = "user_namespace_forbidden";
-  error.code = Code::kPermissionDenied;
-  const auto off = [](const char* path, char value) {
+UsernsSwitches userns_switches() {
+  const auto is = [](const char* path, char value) {
     Result<std::string> text = read_file(path);
     return text && !text->empty() && text->front() == value;
   };
-  if (off("/proc/sys/kernel/unprivileged_userns_clone", '0'))
-    error.hint = "set sysctl kernel.unprivileged_userns_clone=1";
-  else if (off("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
-    error.hint =
-        "set sysctl kernel.apparmor_restrict_unprivileged_userns=0 or give caisson-shim "
-        "an AppArmor profile with the rule 'userns,'";
-  else if (off("/proc/sys/user/max_user_namespaces", '0') || err == ENOSPC)
-    error.hint = "raise sysctl user.max_user_namespaces";
-  else if (err == EPERM)
-    error.hint =
-        "a seccomp filter or security module of the surrounding container forbids "
-        "unshare(CLONE_NEWUSER)";
+  return {is("/proc/sys/kernel/unprivileged_userns_clone", '0'),
+          is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1')};
+}
+
+Error userns_forbidden(Error error) {
+  error.reason = "user_namespace_forbidden";
+  error.code = Code::kPermissionDenied;
+  error.hint = userns_hint(error.sys_errno, userns_switches());
   return error;
+}
+
+Error userns_error(int err) {
+  return userns_forbidden(errno_error(err, "create user namespace", ""));
 }
 
 /// Starts `program pid inside outside count ...`.
@@ -89,6 +86,28 @@ Result<> run_map_tool(const char* program, pid_t pid, const std::vector<IdRange>
 }
 
 }  // namespace
+
+std::string userns_hint(int err, const UsernsSwitches& switches) {
+  switch (err) {
+    case EPERM:
+    case EACCES:
+      if (switches.clone_forbidden) return "set sysctl kernel.unprivileged_userns_clone=1";
+      if (switches.apparmor_restricts)
+        return "set sysctl kernel.apparmor_restrict_unprivileged_userns=0 or give caisson-shim "
+               "an AppArmor profile with the rule 'userns,'";
+      return err == EACCES ? "a security module such as SELinux or AppArmor forbids it"
+                           : "a seccomp filter or security module of the surrounding container "
+                             "forbids unshare(CLONE_NEWUSER), or this is a chroot";
+    case ENOSPC:
+    case EUSERS:  // before Linux 4.9
+      return "raise sysctl user.max_user_namespaces, in surrounding containers too; user "
+             "namespaces nest 32 deep at most";
+    case EINVAL:
+      return "this kernel was built without CONFIG_USER_NS";
+    default:
+      return {};
+  }
+}
 
 Result<NewNamespaces> NewNamespaces::begin() {
   Pipe owner = TRY(make_pipe());
@@ -212,9 +231,13 @@ Result<> enter_outer_namespace(const std::vector<IdRange>& subuids,
     TRY(enter_with_map_tools(with_subordinates(uid, subuids), with_subordinates(gid, subgids)));
   } else {
     if (::unshare(CLONE_NEWUSER) < 0) return userns_error(errno);
-    TRY(write_map("/proc/self/setgroups", "deny"));
-    TRY(write_map("/proc/self/uid_map", map_text({{0, uid, 1}})));
-    TRY(write_map("/proc/self/gid_map", map_text({{0, gid, 1}})));
+    Result<> mapped = write_map("/proc/self/setgroups", "deny");
+    if (mapped) mapped = write_map("/proc/self/uid_map", map_text({{0, uid, 1}}));
+    if (mapped) mapped = write_map("/proc/self/gid_map", map_text({{0, gid, 1}}));
+    // AppArmor lets the namespace be made, and denies the capabilities in it.
+    if (!mapped && (mapped.error().sys_errno == EPERM || mapped.error().sys_errno == EACCES))
+      return userns_forbidden(mapped.error());
+    return mapped;
   }
   return {};
 }

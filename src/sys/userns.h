@@ -27,6 +27,14 @@ struct IdMap {
 /// The ids a box uses: how many there are, and which id of our namespace is the box's 0.
 constexpr std::uint32_t kIdsPerBox = 65536;
 
+/// What on this host may forbid user namespaces to ordinary users.
+struct UsernsSwitches {
+  bool clone_forbidden = false;     ///< kernel.unprivileged_userns_clone=0 (Debian's)
+  bool apparmor_restricts = false;  ///< kernel.apparmor_restrict_unprivileged_userns=1
+};
+/// What to do about a user namespace that could not be made; see user_namespaces(7), unshare(2).
+std::string userns_hint(int err, const UsernsSwitches& switches);
+
 /// Namespaces; they live as long as the descriptors.
 struct Namespaces {
   Fd user;

@@ -1,6 +1,7 @@
 #include "sys/userns.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -121,6 +122,23 @@ TEST(UserNamespace, EnteredWithOneId) {
               EXPECT_EQ(::getgid(), 0u);
             }),
             0);
+}
+
+TEST(UsernsHint, EachErrnoHasItsOwn) {
+  using ::testing::HasSubstr;
+  const UsernsSwitches open, debian{true, false}, ubuntu{false, true};
+  EXPECT_THAT(userns_hint(EPERM, debian), HasSubstr("kernel.unprivileged_userns_clone=1"));
+  for (int err : {EPERM, EACCES})
+    EXPECT_THAT(userns_hint(err, ubuntu), HasSubstr("apparmor_restrict_unprivileged_userns=0"));
+  EXPECT_THAT(userns_hint(EPERM, open), HasSubstr("seccomp"));
+  EXPECT_THAT(userns_hint(EACCES, open), HasSubstr("security module"));
+  // Switches that are set have nothing to do with other errors.
+  for (const UsernsSwitches& switches : {open, debian, ubuntu}) {
+    EXPECT_THAT(userns_hint(ENOSPC, switches), HasSubstr("user.max_user_namespaces"));
+    EXPECT_THAT(userns_hint(ENOSPC, switches), HasSubstr("32"));
+    EXPECT_THAT(userns_hint(EINVAL, switches), HasSubstr("CONFIG_USER_NS"));
+    EXPECT_EQ(userns_hint(ENOMEM, switches), "");
+  }
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ BAD_RUNS = [
     (("run", "nowhere:x", "true"), "nowhere:x"),
     (("run", "", "true"), "source"),
     (("run", "dir:", "true"), "dir:"),
-    (("run", "dir:relative", "true"), "relative"),
+    (("run", "dir:relative/missing", "true"), "/relative/missing"),
     (("run", "dir:/no/such/dir", "true"), "/no/such/dir"),
     (("run", "docker://alpine", "true"), "docker://alpine"),
     (("run", "--isolation", "microvm", "host:", "true"), "microvm"),

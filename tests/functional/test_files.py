@@ -1,8 +1,10 @@
 """Root directories and mounts."""
 
 import hashlib
+import itertools
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -196,3 +198,35 @@ def test_mounts_do_not_reach_the_host(caisson, workdir):
     for line in during.stdout.decode().splitlines():
         assert str(workdir) not in line
         assert os.path.realpath(caisson.home) not in line
+
+
+@pytest.mark.parametrize("source, folder", [("dir:.", "root"), ("dir:root", "."), ("dir:../root/.", "root")])
+def test_a_relative_dir_is_taken_from_where_one_stands(caisson, workdir, busybox_root, source, folder):
+    box = caisson("create", source, "/bin/cat", "/etc/motd", check=True, cwd=workdir / folder).stdout.strip()
+    assert caisson.inspect(box)["source"] == f"dir:{busybox_root}"
+    assert caisson("start", "-a", box, cwd="/").stdout == "original\n"
+
+
+def test_init_is_accepted(caisson):
+    assert caisson("run", "--rm", "--init", "host:", "echo", "ok").stdout == "ok\n"
+
+
+def test_old_host_views_go_when_no_box_uses_them(caisson, home):
+    views = home / "host-view"
+    ages = itertools.count()
+
+    def age():
+        """Gives the tree of now the name of another state of the host's."""
+        [now] = [path for path in views.iterdir() if not path.name.startswith("old")]
+        now.rename(views / f"old{next(ages)}")
+        caisson("run", "--rm", "host:", "true", check=True)
+
+    box = caisson.detached("sleep", "1000")
+    age()
+    assert "old0" in os.listdir(views)
+    assert "127.0.0.1" in caisson("exec", box, "cat", "/etc/hosts", check=True).stdout
+    caisson("rm", "-f", box, check=True)
+    deadline = time.monotonic() + 20
+    while "old0" in os.listdir(views):  # a shim goes a moment after its box
+        assert time.monotonic() < deadline
+        age()

@@ -20,7 +20,7 @@ def run(caisson, *words):
 
 
 def test_forbidden_by_a_filter(caisson):
-    done = run(caisson, "/usr/bin/python3", WRAPPER, caisson.program, "run", "--name", "n", "host:", "true")
+    done = run(caisson, "/usr/bin/python3", WRAPPER, "EPERM", caisson.program, "run", "--name", "n", "host:", "true")
     assert (done.returncode, done.stdout) == (125, "")
     [line] = done.stderr.splitlines()
     assert "user namespace" in line and "Operation not permitted" in line
@@ -32,9 +32,18 @@ def test_forbidden_by_a_filter(caisson):
 
 
 def test_forbidden_reason(caisson):
-    done = run(caisson, "/usr/bin/python3", WRAPPER, caisson.program, "run", "--rm", "--json", "host:", "true")
+    done = run(caisson, "/usr/bin/python3", WRAPPER, "EPERM", caisson.program, "run", "--rm", "--json", "host:", "true")
     assert '"user_namespace_forbidden"' in done.stdout
     assert caisson.boxes() == []
+
+
+@pytest.mark.parametrize("answer, hint", [("EINVAL", "CONFIG_USER_NS"), ("ENOSPC", "user.max_user_namespaces"),
+                                          ("EACCES", "security module"), ("EPERM", "seccomp")])
+def test_the_hint_fits_the_answer(caisson, answer, hint):
+    done = run(caisson, "/usr/bin/python3", WRAPPER, answer, caisson.program, "run", "--rm", "host:", "true")
+    assert done.returncode == 125
+    # What a host has switched off comes before what else it could have been.
+    assert hint in done.stderr or answer in ("EACCES", "EPERM") and "sysctl" in done.stderr
 
 
 @pytest.mark.user_only

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,11 @@ def test_usage_as_root_is_complete(caisson):
 @pytest.mark.parametrize("words, status, reason", [
     (("--memory", "much", "host:", "true"), 125, "size_invalid"),
     (("nowhere:", "true"), 125, "source_unknown"),
+    (("--env-file", "/no/such/env", "host:", "true"), 125, "env_file_unreadable"),
+    (("--env-file", "/", "host:", "true"), 125, "env_file_unreadable"),
+    (("--security", "seccomp=/no/such/file", "host:", "true"), 125, "seccomp_policy_unreadable"),
+    (("-v", "/tmp:/usr/no/such/place", "host:", "true"), 125, "mount_target_unusable"),
+    (("-v", "/tmp:/etc/passwd/below", "host:", "true"), 125, "mount_target_unusable"),
     (("host:", "no-such-program"), 127, "program_not_found"),
     (("host:", "/etc/passwd"), 126, "program_not_executable"),
 ])
@@ -89,6 +95,19 @@ def test_failure_is_an_object_too(caisson, words, status, reason):
     assert error["reason"] == reason
     assert error["code"] and error["message"]
     assert error["message"] in done.error_line()
+
+
+@pytest.mark.parametrize("words", [("--memory", "banana", "--json", "host:"), ("--memroy", "1g", "--json", "host:"),
+                                   ("--name", "n", "--wrong=1", "--json", "host:"), ("--wrong", "--json", "--", "host:")])
+def test_a_faulty_option_is_an_object_wherever_json_stands(caisson, words):
+    done = caisson("run", *words, "true")
+    assert done.returncode == 125
+    assert done.json()["error"]["reason"] in ("size_invalid", "option_unknown")
+    done.error_line()
+
+
+def test_json_of_the_command_is_not_ours(caisson):
+    assert caisson("run", "--memory", "banana", "host:", "--", "tool", "--json").stdout == ""
 
 
 def test_exec_json(caisson):
@@ -106,3 +125,40 @@ def test_version_and_stats(caisson):
     stats = json.loads(caisson("stats", "--json", box, check=True).stdout)
     caisson("rm", "-f", box, check=True)
     assert isinstance(stats, dict)
+
+
+FORMATS = Path(__file__).resolve().parents[2] / "docs/formats"
+
+
+def members(value):
+    """The name of every member, but not the keys of maps that a user fills."""
+    if isinstance(value, list):
+        return set().union(*map(members, value))
+    if not isinstance(value, dict):
+        return set()
+    below = (members(inner) for name, inner in value.items() if name not in ("env", "labels"))
+    return set(value).union(*below)
+
+
+@pytest.mark.root_only  # the documents are not copied for other users
+def test_every_member_is_documented(caisson):
+    options = ("-v", "/tmp:/mnt:ro", "--tmpfs", "/t:size=1m,mode=700,inodes=9", "--timeout", "1m", "--cpu-time", "1m",
+               "--disk", "1g", "--file-size", "1g", "--open-files", "99", "--tmpfs-size", "1m", "-e", "A=1")
+    run = caisson("run", "--name", "n", "--json", *options, "host:", "true", check=True).json()
+    box = caisson.detached("sleep", "1000")
+    stats = json.loads(caisson("stats", "--json", box, check=True).stdout)
+    failed = caisson("run", "--json", "nowhere:", "true").json()
+    seen = members([run, stats, failed, caisson.inspect("n"), caisson.inspect(box)])
+    caisson("rm", "-f", box, check=True)
+    documented = set(re.findall(r"`\"?(\w+)\"?`|\"(\w+)\"", (FORMATS / "json.md").read_text()))
+    assert len(seen) > 60
+    assert seen - {name for pair in documented for name in pair} == set()
+
+
+@pytest.mark.root_only  # the documents are not copied for other users
+def test_every_part_of_a_home_is_documented(caisson, home):
+    caisson("run", "host:", "echo", "hello", check=True)
+    text = (FORMATS / "home.md").read_text()
+    for folder in (home, *(home / "boxes").iterdir()):
+        for path in folder.iterdir():
+            assert re.search(rf"`(boxes/ID/)?{re.escape(path.name)}/?", text), path

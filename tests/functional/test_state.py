@@ -1,8 +1,10 @@
 """Many processes, one home: records stay true whatever the home and the host do."""
 
+import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -217,3 +219,71 @@ def test_nobody_else_can_read_the_home(caisson, home):
     assert home.stat().st_mode & 0o077 == 0
     assert (home / "db/state.db").stat().st_mode & 0o077 == 0
     assert host.IS_ROOT or home.stat().st_uid == os.geteuid()
+
+
+def edit(home, statement, *values):
+    sqlite = __import__("sqlite3").connect(home / "db/state.db")
+    sqlite.execute(statement, values)
+    sqlite.commit()
+    sqlite.close()
+
+
+@pytest.mark.parametrize("column, value", [("spec_json", "{}"), ("spec_json", "not json"), ("state", "dreaming"),
+                                           ("exit_json", "{"), ("stages_json", "7")])
+def test_a_damaged_row_is_shown_as_damaged(caisson, home, column, value):
+    whole = caisson("create", "host:", "true", check=True).stdout.strip()
+    box = caisson("create", "--name", "bad", "host:", "true", check=True).stdout.strip()
+    edit(home, f"UPDATE boxes SET {column} = ? WHERE id = ?", value, box)
+    done = caisson("inspect", box)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"'{box}'" in done.error_line() and column in done.error_line()
+    listed = [json.loads(line) for line in caisson("ps", "-a", "--json", check=True).stdout.splitlines()]
+    assert [info["id"] for info in listed] == [box, whole]
+    assert (listed[0]["name"], listed[0]["state"]) == ("bad", "failed")
+    assert column in listed[0]["error_reason"]
+    assert ("spec" in listed[0]) == (column != "spec_json")
+    assert "failed" in caisson("ps", "-a", check=True).stdout.splitlines()[1]
+    caisson("rm", "-f", box, check=True)
+    assert caisson.boxes() == [whole]
+
+
+def test_a_box_with_a_damaged_row_that_runs_can_be_removed(caisson, home):
+    box = caisson.detached("sleep", "1000")
+    edit(home, "UPDATE boxes SET spec_json = 'x' WHERE id = ?", box)
+    [listed] = [json.loads(line) for line in caisson("ps", "--json", check=True).stdout.splitlines()]
+    assert (listed["id"], listed["state"]) == (box, "running")
+    assert "spec_json" in listed["error_reason"]
+    caisson("rm", "-f", box, check=True)
+    assert caisson.boxes() == []
+
+
+def column(home, box, name):
+    sqlite = __import__("sqlite3").connect(home / "db/state.db")
+    [[value]] = sqlite.execute(f"SELECT {name} FROM boxes WHERE id = ?", (box,))
+    sqlite.close()
+    return value
+
+
+THIS_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_a_row_knows_its_boot(caisson, home):
+    box = caisson("create", "host:", "true", check=True).stdout.strip()
+    assert column(home, box, "boot_id") == ""
+    caisson("start", "-a", box, check=True)
+    assert column(home, box, "boot_id") == THIS_BOOT
+
+
+@pytest.mark.parametrize("boot, cause", [("00000000-0000-0000-0000-000000000000", "the machine was restarted"),
+                                         (THIS_BOOT, "died"), ("", "died")])
+@pytest.mark.parametrize("state", ["starting", "running"])
+def test_a_lost_box_says_whether_the_machine_was_restarted(caisson, home, state, boot, cause):
+    box = caisson("run", "-d", "host:", "true", check=True).stdout.strip()
+    caisson("wait", box, check=True)
+    edit(home, "UPDATE boxes SET state = ?, boot_id = ?, exit_json = '' WHERE id = ?", state, boot, box)
+    info = caisson.inspect(box)
+    assert info["state"] == ("failed" if state == "starting" else "stopped")
+    assert state == "starting" or info["exit"]["reason"] == "lost"
+    assert info["error_reason"].endswith(cause)
+    assert caisson("start", "-a", box).returncode == 0
+    assert "error_reason" not in caisson.inspect(box)

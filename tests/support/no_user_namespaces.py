@@ -1,7 +1,7 @@
-"""Runs a program that may not create user namespaces: a filter answers EPERM, as a security module
-or a surrounding container would.
+"""Runs a program that may not create user namespaces: a filter answers with an errno, as the
+kernel, a security module (EPERM) or a surrounding container would.
 
-    python3 no_user_namespaces.py PROGRAM [ARGUMENT...]
+    python3 no_user_namespaces.py ERRNO PROGRAM [ARGUMENT...]
 """
 
 import ctypes
@@ -25,7 +25,7 @@ PROGRAM = [
     (LOAD, 0, 0, FIRST_ARGUMENT),
     (JUMP_SET, 1, 0, CLONE_NEWUSER),
     (RETURN, 0, 0, ALLOW),
-    (RETURN, 0, 0, FAIL | errno.EPERM),
+    (RETURN, 0, 0, FAIL | getattr(errno, sys.argv[1])),
 ]
 
 
@@ -41,7 +41,7 @@ def main():
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         sys.exit(f"prctl(PR_SET_SECCOMP): {os.strerror(ctypes.get_errno())}")
-    os.execv(sys.argv[1], sys.argv[1:])
+    os.execv(sys.argv[2], sys.argv[2:])
 
 
 if __name__ == "__main__":
