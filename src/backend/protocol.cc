@@ -213,8 +213,7 @@ Result<Request> request_of(const json& document) {
   Request request;
   if (op == "start") return decode_start(fields);
   if (op == "exec")
-    request = ExecRequest{
-        TRY(spec::decode_exec_spec(fields.member("spec")))};
+    request = ExecRequest{TRY(spec::decode_exec_spec(fields.member("spec")))};
   else if (op == "attach")
     request = AttachRequest{};
   else if (op == "wait")

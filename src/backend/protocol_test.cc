@@ -100,10 +100,11 @@ TEST(Requests, TheOthers) {
 }
 
 TEST(Requests, UnknownFieldsAreRefused) {
-  EXPECT_NE(refused({{"op", "wait"}, {"later", {1, 2}}}).message.find("unknown"), std::string::npos);
-  EXPECT_NE(refused({{"op", "exec"}, {"spec", {{"command", {"x"}}, {"later", 1}}}})
-                .message.find("later"),
+  EXPECT_NE(refused({{"op", "wait"}, {"later", {1, 2}}}).message.find("unknown"),
             std::string::npos);
+  EXPECT_NE(
+      refused({{"op", "exec"}, {"spec", {{"command", {"x"}}, {"later", 1}}}}).message.find("later"),
+      std::string::npos);
   json start = wire::decode_cbor(encode_request(full_start())).value();
   start["rootfs"]["later"] = 1;
   refused(start);
