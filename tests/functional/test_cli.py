@@ -177,6 +177,7 @@ def test_quiet_output_of_commands(caisson):
 
 def test_stop_waits_and_then_kills(caisson):
     box = caisson.detached("sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
+    await_log(caisson, box, "up")
     started = time.monotonic()
     caisson("stop", "-t", "1", box, check=True)
     assert 0.9 < time.monotonic() - started < 15
