@@ -160,16 +160,21 @@ def adopted_beside(process):
 
 
 @pytest.mark.seconds(180)
-def test_shim_killed_at_any_moment_of_a_start(caisson):
-    """The client says so in one line, or the box had already started; nothing stays."""
+def test_shim_killed_at_any_moment_of_a_start(caisson, workdir):
+    """The client says so in one line, or the box had already started; nothing stays. The last shims
+    are late, so that they are met at their start however busy the machine is."""
+    late = workdir / "late-shim"
+    late.write_text(f"#!/bin/sh\nsleep 0.5\nexec {Path(caisson.program).parent}/caisson-shim\n")
+    late.chmod(0o755)
     answers = set()
-    for step in range(16):
+    for step in range(18):
         process = caisson.popen("run", "-d", "host:", "sleep", "1000", stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env={"CAISSON_SHIM": str(late)} if step >= 16 else None)
         deadline = time.monotonic() + 5
         while not (shims := adopted_beside(process)) and time.monotonic() < deadline and process.poll() is None:
             pass
-        time.sleep(max(step - 3, 0) * 0.0008)
+        time.sleep(max(step - 3, 0) * 0.0008 if step < 16 else 0.05)
         for pid in shims:
             kill_quietly(pid)
         _, err = process.communicate(timeout=30)
