@@ -152,11 +152,11 @@ def shims_of_home(caisson):
     return found
 
 
-def adopted_beside(process):
-    """Children of this process but for `process`: a shim becomes one at its birth, long before it
-    holds anything by which it could be told."""
+def adopted():
+    """Children of this process: a shim becomes one at its birth, long before it holds anything by
+    which it could be told. What an earlier test left dead stays one until it is waited for."""
     children = [Path(f"/proc/self/task/{thread}/children").read_text() for thread in os.listdir("/proc/self/task")]
-    return [pid for pid in map(int, " ".join(children).split()) if pid != process.pid]
+    return set(map(int, " ".join(children).split()))
 
 
 @pytest.mark.seconds(180)
@@ -168,11 +168,12 @@ def test_shim_killed_at_any_moment_of_a_start(caisson, workdir):
     late.chmod(0o755)
     answers = set()
     for step in range(18):
+        before = adopted()
         process = caisson.popen("run", "-d", "host:", "sleep", "1000", stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 env={"CAISSON_SHIM": str(late)} if step >= 16 else None)
         deadline = time.monotonic() + 5
-        while not (shims := adopted_beside(process)) and time.monotonic() < deadline and process.poll() is None:
+        while not (shims := adopted() - before - {process.pid}) and time.monotonic() < deadline and process.poll() is None:
             pass
         time.sleep(max(step - 3, 0) * 0.0008 if step < 16 else 0.05)
         for pid in shims:
