@@ -58,7 +58,7 @@ class Runtime {
   /// `error_reason`; its Box::info() is that error, `state_corrupt`.
   Result<std::vector<BoxInfo>> list(const Filter& filter = {});
   /// What this host really gives isolation `container`. Every row was tried: a box was run, and
-  /// for each cgroup controller a group was made, limited and removed. Takes some 30 ms.
+  /// for each cgroup controller a group was made, limited and removed.
   Result<Capabilities> probe();
   /// The typed steps that `start` would take, one a line, for people to read.
   Result<std::string> plan(const BoxSpec& spec);

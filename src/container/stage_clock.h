@@ -1,3 +1,4 @@
+// StageClock: the timings of a start.
 #pragma once
 
 #include <chrono>

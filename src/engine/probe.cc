@@ -38,6 +38,11 @@ sys::CgroupLimits limit_of(sys::Controller controller) {
   }
 }
 
+Result<> freeze_and_thaw(sys::Cgroup& group) {
+  TRY(group.freeze());
+  return group.thaw();
+}
+
 /// Makes a group, sets the controller's limit or uses what it does, and removes the group.
 Result<std::string> use(const sys::CgroupLayout& layout, sys::Controller controller) {
   const std::string id = "probe-" + TRY(make_ulid());
@@ -47,11 +52,10 @@ Result<std::string> use(const sys::CgroupLayout& layout, sys::Controller control
     used = make_error(Code::kUnimplemented, "cgroup_incomplete",
                       format("the new group has no controller {}", sys::to_string(controller)));
   else if (controller == sys::Controller::kFreezer)
-    used = group.freeze();
+    used = freeze_and_thaw(group);
   else if (controller == sys::Controller::kCpuacct && !group.usage().cpu_user)
     used = make_error(Code::kUnimplemented, "cgroup_incomplete", "the new group has no CPU time");
-  Result<> removed = group.thaw();
-  removed = group.remove();
+  Result<> removed = group.remove();
   TRY(std::move(used));
   TRY(std::move(removed));
   return format("cgroup v{}", layout.find(controller)->version);

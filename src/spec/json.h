@@ -36,10 +36,7 @@ nlohmann::json encode(const BoxInfo& info);
 
 Result<BoxSpec> decode_box_spec(const nlohmann::json& value,
                                 UnknownFields unknown = UnknownFields::kRefuse);
-Result<ExecSpec> decode_exec_spec(const nlohmann::json& value,
-                                  UnknownFields unknown = UnknownFields::kRefuse);
-Result<Limits> decode_limits(const nlohmann::json& value,
-                             UnknownFields unknown = UnknownFields::kRefuse);
+Result<ExecSpec> decode_exec_spec(const nlohmann::json& value);
 Result<ExitInfo> decode_exit_info(const nlohmann::json& value);
 Result<Usage> decode_usage(const nlohmann::json& value);
 Result<std::vector<StageTiming>> decode_stages(const nlohmann::json& value);

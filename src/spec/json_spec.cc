@@ -193,11 +193,8 @@ json encode(const ExecSpec& spec) {
 Result<BoxSpec> decode_box_spec(const json& value, UnknownFields unknown) {
   return decode<BoxSpec>(value, "box spec", unknown);
 }
-Result<ExecSpec> decode_exec_spec(const json& value, UnknownFields unknown) {
-  return decode<ExecSpec>(value, "exec spec", unknown);
-}
-Result<Limits> decode_limits(const json& value, UnknownFields unknown) {
-  return decode<Limits>(value, "limits", unknown);
+Result<ExecSpec> decode_exec_spec(const json& value) {
+  return decode<ExecSpec>(value, "exec spec", UnknownFields::kRefuse);
 }
 
 std::string to_json(const ExecSpec& spec) { return encode(spec).dump(); }
