@@ -5,6 +5,7 @@
 #include "caisson/error.h"      // IWYU pragma: export
 #include "caisson/exec.h"       // IWYU pragma: export
 #include "caisson/exit_info.h"  // IWYU pragma: export
+#include "caisson/image.h"      // IWYU pragma: export
 #include "caisson/limits.h"     // IWYU pragma: export
 #include "caisson/result.h"     // IWYU pragma: export
 #include "caisson/runtime.h"    // IWYU pragma: export

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "caisson/box.h"
+#include "caisson/image.h"
 #include "caisson/result.h"
 #include "caisson/spec.h"
 
@@ -21,6 +22,9 @@ struct OpenOptions {
   /// The shim program. Empty: $CAISSON_SHIM, else beside the running executable, else
   /// the installed one.
   std::string shim_path;
+  /// The program that pulls and unpacks. Empty: $CAISSON_FETCH, else beside the running executable,
+  /// else the installed one.
+  std::string fetch_path;
 };
 
 struct Filter {
@@ -62,6 +66,8 @@ class Runtime {
   Result<Capabilities> probe();
   /// The typed steps that `start` would take, one a line, for people to read.
   Result<std::string> plan(const BoxSpec& spec);
+  /// The images of this home.
+  Images images();
 
  private:
   std::shared_ptr<const Impl> impl_;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "caisson/image.h"
 #include "caisson/limits.h"
 #include "caisson/result.h"
 
@@ -28,6 +29,13 @@ enum class Profile {
 enum class Network {
   kNone,               ///< own network namespace with a loopback device only
   kUnsafeHostNetwork,  ///< the host's network namespace, abstract sockets included
+};
+
+/// How the layers of an image become a root file system.
+enum class RootfsStrategy {
+  kOverlay,  ///< the layers are shared, what a box writes is beside them (overlayfs)
+  kMerged,   ///< a copy of all layers for each box, sharing blocks where the file system can
+  kDisk,     ///< one ext4 file; for isolations with a kernel of their own
 };
 
 enum class MountType { kBind, kTmpfs };
@@ -62,13 +70,21 @@ struct SecurityOptions {
 ///     spec.command = {"python3", "-c", "print(6*7)"};
 struct BoxSpec {
   std::string name;    ///< optional, unique in a home: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}
-  std::string source;  ///< `host:` or `dir:/absolute/path`
+  /// `host:`, `dir:/absolute/path`, or an image: what PullSpec::source says. An image that is not
+  /// there is pulled when the box is made (see `pull`).
+  std::string source;
+  PullPolicy pull = PullPolicy::kMissing;  ///< images only
+  std::string platform;                    ///< images only, as in PullSpec
+  RootfsStrategy rootfs = RootfsStrategy::kOverlay;
   Isolation isolation = Isolation::kContainer;
   Profile profile = Profile::kStandard;
-  std::vector<std::string> command;  ///< argv of the main process
+  /// argv of the main process. With an image it stands for the image's Cmd, after its Entrypoint;
+  /// it may be empty then.
+  std::vector<std::string> command;
+  std::optional<std::vector<std::string>> entrypoint;  ///< instead of the image's, whose Cmd goes too
   std::map<std::string, std::string> env;
-  std::string workdir;              ///< absolute, inside; empty: /workspace for host:, else /
-  std::string user;                 ///< `UID[:GID]` or `NAME[:GROUP]`, empty: root
+  std::string workdir;  ///< absolute, inside; empty: the image's, /workspace for host:, else /
+  std::string user;     ///< `UID[:GID]` or `NAME[:GROUP]`, empty: the image's, else root
   std::vector<std::string> groups;  ///< supplementary groups, names or numbers
   std::string hostname;             ///< empty: `caisson`
   bool read_only_root = false;
@@ -80,7 +96,7 @@ struct BoxSpec {
   bool open_stdin = false;   ///< the main process gets a pipe as stdin; else /dev/null
   bool auto_remove = false;  ///< the record goes when the box ends
   std::map<std::string, std::string> labels;
-  std::string stop_signal;              ///< a name or number, empty: SIGTERM
+  std::string stop_signal;              ///< a name or number, empty: the image's, else SIGTERM
   std::set<std::string> allow_missing;  ///< limits that may be unenforced, e.g. {"memory"}
   friend bool operator==(const BoxSpec&, const BoxSpec&) = default;
 };
@@ -101,6 +117,7 @@ struct ExecSpec {
 std::string_view to_string(Isolation isolation);
 std::string_view to_string(Profile profile);
 std::string_view to_string(Network network);
+std::string_view to_string(RootfsStrategy strategy);
 
 /// Checks everything that needs no system call; the first fault found is the error.
 Result<> validate(const BoxSpec& spec);
@@ -125,6 +142,7 @@ Result<Mount> parse_tmpfs(std::string_view text);
 Result<Isolation> parse_isolation(std::string_view text);
 Result<Profile> parse_profile(std::string_view text);
 Result<Network> parse_network(std::string_view text);
+Result<RootfsStrategy> parse_rootfs_strategy(std::string_view text);
 
 /// The word of `candidates` nearest to `word` (Damerau-Levenshtein distance at most a third of
 /// its length), or empty.

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "caisson/spec.h"
+
 namespace caisson {
 
 /// A host path shown read-only at the same place in every box of this source.
@@ -14,7 +16,12 @@ struct HostView {
 };
 
 struct Rootfs {
-  std::vector<std::string> lowers;  ///< directories, topmost first
+  /// Below `lower_parent` when that is set, else absolute: directories, topmost first.
+  std::vector<std::string> lowers;
+  /// The directory all lowers are in (`<home>/layers`): one id-mapped mount shows all of them.
+  std::string lower_parent;
+  RootfsStrategy strategy = RootfsStrategy::kOverlay;
+  std::vector<std::string> volumes;  ///< stay writable when the root is read-only
   std::vector<HostView> views;
   bool private_tmp = false;   ///< /tmp is a tmpfs of the box's own
   std::string workdir = "/";  ///< where commands start unless told otherwise
