@@ -171,6 +171,18 @@ TEST(SpecJson, RefusesWhatIsNotJson) {
     EXPECT_EQ(reason_of(bad), "json_invalid") << bad.substr(0, 40);
 }
 
+TEST(ParseJson, IsLinearAndBounded) {
+  std::string objects = "[{}";
+  for (int i = 0; i < 1'000'000; ++i) objects += ",{}";
+  objects += ']';
+  EXPECT_EQ(spec::parse_json(objects).value().size(), 1'000'001u);
+  EXPECT_EQ(spec::parse_json(objects, 1000).error().message, "parse JSON: too many values");
+  EXPECT_EQ(spec::parse_json(std::string(4u << 20, '[')).error().message,
+            "parse JSON: nested too deeply");
+  EXPECT_EQ(spec::parse_json(R"({"a":{"b":1},"c":[2,{"d":null}],"e":"x"})").value(),
+            json({{"a", {{"b", 1}}}, {"c", {2, {{"d", nullptr}}}}, {"e", "x"}}));
+}
+
 TEST(ExecJson, RoundTrips) {
   const ExecSpec spec = {.command = {"\xff"},
                          .env = {{"A", "b"}},

@@ -15,13 +15,16 @@
 
 namespace caisson::spec {
 
+constexpr std::size_t kMostLayers = 499;  ///< kMaxLayers of fetch_protocol.h
+
 struct Descriptor {
   std::string media_type, digest;
   std::uint64_t size = 0;
   std::optional<Platform> platform;
-  std::string
-      ref_name;  ///< annotation org.opencontainers.image.ref.name, or io.containerd.image.name
-  bool foreign = false;  ///< has urls and a foreign (non-distributable) media type
+  /// Annotation org.opencontainers.image.ref.name; when that is absent, io.containerd.image.name.
+  std::string ref_name;
+  std::string image_name;  ///< annotation io.containerd.image.name
+  bool foreign = false;    ///< has urls and a foreign (non-distributable) media type
   friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
