@@ -26,10 +26,9 @@ std::string text_of(const FsckReport& report) {
   for (const FsckProblem& problem : report.problems) {
     text += escape(problem.object) + ": " + escape(problem.text) + "\n";
   }
-  return text + std::to_string(report.images) + " images, " + std::to_string(report.blobs) +
-         " blobs, " + std::to_string(report.layers) + " layers looked at; " +
-         (report.problems.empty() ? "all is well"
-                                  : std::to_string(report.problems.size()) + " problems") +
+  return text + counted(report.images, "image") + ", " + counted(report.blobs, "blob") + ", " +
+         counted(report.layers, "layer") + " looked at; " +
+         (report.problems.empty() ? "all is well" : counted(report.problems.size(), "problem")) +
          "\n";
 }
 

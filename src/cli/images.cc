@@ -84,9 +84,8 @@ std::string table_of(const std::vector<ImageInfo>& images, const Settings& setti
       add(image, repository, tag);
     }
   }
-  const std::string count =
-      std::to_string(images.size()) + (images.size() == 1 ? " image" : " images");
-  return table.text() + count + ", " + human_size(total_on_disk(images)) + " on disk\n";
+  return table.text() + counted(images.size(), "image") + ", " + human_size(total_on_disk(images)) +
+         " on disk\n";
 }
 
 }  // namespace

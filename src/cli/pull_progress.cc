@@ -86,8 +86,7 @@ void PullProgress::update(const PullEvent& event) {
   const bool fetched = is_busy(event.state);
   if (fetched && !active_) {
     active_ = true;
-    lines_ = source_ + ": " + std::to_string(layers_.size()) +
-             (layers_.size() == 1 ? " layer\n" : " layers\n");
+    lines_ = source_ + ": " + counted(layers_.size(), "layer") + "\n";
   }
   if (fetched && !layer.begun) {
     layer.begun = true;
@@ -112,8 +111,8 @@ std::string PullProgress::heading() const {
     current += layer.state == State::kDone ? layer.total : layer.current;
     total += layer.total;
   }
-  std::string text = source_ + ": " + std::to_string(over) + " of " +
-                     std::to_string(layers_.size()) + (layers_.size() == 1 ? " layer" : " layers");
+  std::string text =
+      source_ + ": " + std::to_string(over) + " of " + counted(layers_.size(), "layer");
   if (total > 0) text += ", " + human_size(current) + " of " + human_size(total);
   return text;
 }
