@@ -22,6 +22,8 @@ Result<> write_id(int fd, const std::string& id, const std::string& path) {
 std::optional<int> pull_source(Runtime& runtime, BoxOptions& options) {
   BoxSpec& spec = options.spec;
   if (!is_registry_image(spec.source) || spec.pull == PullPolicy::kNever) return std::nullopt;
+  // What is wrong with the box shall not be said only after a download.
+  if (auto valid = validate(spec); !valid) return fail(valid.error(), options.json);
   Images images = runtime.images();
   auto pulled =
       pull_images(images, {.source = spec.source, .platform = spec.platform, .policy = spec.pull},
