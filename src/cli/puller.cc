@@ -123,6 +123,15 @@ class Puller {
   Puller(Pull& pull, SignalCatcher& signals, View& view)
       : pull_(pull), signals_(signals), view_(view) {}
 
+  /// Whether the pull was over before it began: what is here needs no fetching. Asking wait()
+  /// for the image would cost a start more than all of this. (A pull that failed as fast is no
+  /// harm: making the box tries again.)
+  Result<bool> had_nothing_to_do() {
+    auto looked = take_events();
+    if (!looked) return std::move(looked.error());
+    return events_over_ && !shown_;
+  }
+
   Result<Pulled> run() {
     while (!done_ && result_.signal == 0 && !result_.output_closed) {
       auto step = events_over_ ? take_images() : take_events();
@@ -145,6 +154,7 @@ class Puller {
       if (!event && is_timeout(event.error())) return waiting_ = false, Result<>();
       if (!event) return std::move(event.error());
       if (!*event) return events_over_ = true, Result<>();
+      shown_ = true;
       if (!view_.show(**event)) return result_.output_closed = true, Result<>();
     }
     return {};
@@ -174,6 +184,7 @@ class Puller {
   SignalCatcher& signals_;
   View& view_;
   bool events_over_ = false;
+  bool shown_ = false;
   bool done_ = false;
   bool waiting_ = true;  // there may be more without a new event
   Pulled result_;
@@ -187,7 +198,13 @@ Result<Pulled> pull_images(Images& images, const PullSpec& spec, Show show) {
   auto pull = images.pull(spec);
   if (!pull) return std::move(pull.error());
   const auto view = make_view(spec.source, show);
-  return Puller(*pull, *signals, *view).run();
+  Puller puller(*pull, *signals, *view);
+  if (spec.policy == PullPolicy::kMissing) {
+    auto here = puller.had_nothing_to_do();
+    if (!here) return std::move(here.error());
+    if (*here) return Pulled{};
+  }
+  return puller.run();
 }
 
 int report_interrupted(const std::string& source, int signal, bool json) {

@@ -16,9 +16,9 @@ enum class Show {
 };
 
 struct Pulled {
-  std::vector<ImageInfo> images;
-  int signal = 0;              ///< that ended it
-  bool output_closed = false;  ///< nobody reads the events any more
+  std::vector<ImageInfo> images;  ///< none with PullPolicy::kMissing when it was here already
+  int signal = 0;                 ///< that ended it
+  bool output_closed = false;     ///< nobody reads the events any more
 };
 
 /// Pulls, and waits until the images are there. What a signal interrupts, the next pull takes up.
