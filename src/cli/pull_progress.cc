@@ -51,7 +51,7 @@ std::string padded(std::string text, std::size_t width) {
 
 }  // namespace
 
-PullProgress::PullProgress(std::string source) : source_(escape(familiar_name(source))) {}
+PullProgress::PullProgress(std::string_view source) : source_(escape(familiar_name(source))) {}
 
 void PullProgress::add(const PullEvent& event) {
   lines_.clear();
@@ -147,7 +147,7 @@ std::vector<std::string> PullProgress::screen(std::size_t columns, std::size_t r
   return lines;
 }
 
-std::string Redraw::draw(const std::string& notes, std::vector<std::string> lines,
+std::string Redraw::draw(const std::string& notes, const std::vector<std::string>& lines,
                          std::size_t columns) {
   columns = std::max<std::size_t>(columns, 1);
   std::size_t up = 0;  // a terminal that became narrower has wrapped what stood there

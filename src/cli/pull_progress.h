@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "caisson/image.h"
@@ -12,7 +13,7 @@ namespace caisson::cli {
 /// The state of all layers of one pull. Nothing is shown before a layer has to be fetched.
 class PullProgress final {
  public:
-  explicit PullProgress(std::string source);
+  explicit PullProgress(std::string_view source);
 
   void add(const PullEvent& event);
 
@@ -51,7 +52,8 @@ class PullProgress final {
 class Redraw final {
  public:
   /// The bytes that replace what was drawn last by `notes`, which stay, and `lines`.
-  std::string draw(const std::string& notes, std::vector<std::string> lines, std::size_t columns);
+  std::string draw(const std::string& notes, const std::vector<std::string>& lines,
+                   std::size_t columns);
 
  private:
   std::vector<std::size_t> widths_;  // of the lines that stand there
