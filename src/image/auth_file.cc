@@ -42,6 +42,14 @@ const json* longest_match(const json* keys, std::string_view domain, std::string
   return best;
 }
 
+/// All spellings of `domain` among the keys.
+std::vector<std::string> keys_of(const json& auths, std::string_view domain) {
+  std::vector<std::string> keys;
+  for (const auto& item : auths.items())
+    if (normal_key(item.key()) == domain) keys.push_back(item.key());
+  return keys;
+}
+
 Result<> decode_pair(std::string_view key, const std::string& encoded, Credentials& out) {
   std::optional<std::string> pair = spec::base64_decode(encoded);
   const std::size_t colon = pair ? pair->find(':') : std::string::npos;
@@ -131,8 +139,10 @@ void AuthFile::set(std::string_view domain, std::string_view fallback_key,
   std::string key(fallback_key);
   json& auths = document_["auths"];
   if (!auths.is_object()) auths = json::object();
-  for (const auto& item : auths.items())
-    if (normal_key(item.key()) == domain) key = item.key();
+  if (const std::vector<std::string> own = keys_of(auths, domain); !own.empty()) {
+    key = own.back();  // docker's URL comes after podman's name
+    for (const std::string& spelling : own) auths.erase(spelling);
+  }
   json entry = json::object();
   if (!marker) {
     entry["auth"] =
@@ -145,9 +155,7 @@ void AuthFile::set(std::string_view domain, std::string_view fallback_key,
 bool AuthFile::erase(std::string_view domain) {
   const auto auths = document_.find("auths");
   if (auths == document_.end() || !auths->is_object()) return false;
-  std::vector<std::string> keys;
-  for (const auto& item : auths->items())
-    if (normal_key(item.key()) == domain) keys.push_back(item.key());
+  const std::vector<std::string> keys = keys_of(*auths, domain);
   for (const std::string& key : keys) auths->erase(key);
   return !keys.empty();
 }

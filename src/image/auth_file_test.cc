@@ -86,6 +86,14 @@ TEST(AuthFile, KeepsWhatItDoesNotKnow) {
              {{"https://index.docker.io/v1/", {{"auth", "dTpw"}}}, {"n.ew", json::object()}}}}));
 }
 
+TEST(AuthFile, OneSpellingIsLeft) {
+  AuthFile auth =
+      file({{"auths", {{"docker.io", entry(0)}, {"https://index.docker.io/v1/", entry(1)}}}});
+  auth.set("docker.io", "docker.io", {"u", "p", "", ""}, false);
+  EXPECT_EQ(json::parse(auth.print()),
+            json({{"auths", {{"https://index.docker.io/v1/", {{"auth", "dTpw"}}}}}}));
+}
+
 TEST(AuthFile, Refuses) {
   for (const std::string& bad : {"["s, "[]"s, "1"s, R"({"auths":[]})"s, R"({"credHelpers":"x"})"s,
                                  R"({"auths":{},"auths":{}})"s, std::string(100'000, '[')})
