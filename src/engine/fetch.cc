@@ -82,8 +82,7 @@ FetchProcess::~FetchProcess() {
 Result<std::optional<image::FetchMessage>> FetchProcess::receive(const Deadline& deadline) {
   TRY(await(socket_.get(), deadline, "fetch image"));
   std::string buffer(image::kMaxMessage, '\0');
-  const sys::Received received =
-      sys::receive_with_fds(socket_.get(), buffer.data(), buffer.size());
+  const sys::Received received = sys::receive_with_fds(socket_.get(), buffer.data(), buffer.size());
   if (received.bytes == 0 || received.bytes == -ECONNRESET)
     return std::optional<image::FetchMessage>();
   if (received.bytes < 0)

@@ -16,8 +16,8 @@ class FetchProcess final {
  public:
   /// `lock`: a descriptor that the processes keep open as long as there is one of them; may be -1.
   static Result<FetchProcess> start(const Runtime::Impl& runtime,
-                                    const image::FetchRequest& request,
-                                    const std::vector<int>& fds, int lock);
+                                    const image::FetchRequest& request, const std::vector<int>& fds,
+                                    int lock);
   FetchProcess(FetchProcess&& other) noexcept
       : socket_(std::move(other.socket_)), pidfd_(std::move(other.pidfd_)) {}
   FetchProcess& operator=(FetchProcess&&) = delete;

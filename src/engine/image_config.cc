@@ -67,8 +67,8 @@ std::vector<std::string> plain_volumes(const std::vector<std::string>& volumes) 
       if (!part.empty() && part != ".") path += "/" + part;
       i = end + 1;
     }
-    const bool usable = volume.starts_with('/') && !path.empty() && !climbs &&
-                        path.find('\0') == std::string::npos;
+    const bool usable =
+        volume.starts_with('/') && !path.empty() && !climbs && path.find('\0') == std::string::npos;
     if (usable && std::ranges::find(plain, path) == plain.end()) plain.push_back(std::move(path));
   }
   return plain;

@@ -1,7 +1,6 @@
-#include "caisson/image.h"
-
 #include <algorithm>
 
+#include "caisson/image.h"
 #include "engine/images_impl.h"
 
 namespace caisson {
@@ -14,8 +13,7 @@ using engine::parts_of;
 namespace engine {
 
 Result<ImageInfo> info_of(const Runtime::Impl& runtime, const store::ImageRow& row) {
-  spec::ConfigDoc config =
-      TRY(spec::parse_config(TRY(read_document(runtime, row.config_digest))));
+  spec::ConfigDoc config = TRY(spec::parse_config(TRY(read_document(runtime, row.config_digest))));
   ImageInfo info;
   info.id = row.id;
   info.config_digest = row.config_digest;
@@ -51,7 +49,8 @@ bool is_hex(std::string_view text) {
       text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-/// The image whose manifest's or configuration's digest begins so; absent: none, or not such a text.
+/// The image whose manifest's or configuration's digest begins so; absent: none, or not such a
+/// text.
 Result<std::optional<std::string>> id_beginning(const Runtime::Impl& runtime,
                                                 std::string_view reference) {
   constexpr std::string_view kAlgorithm = "sha256:";
@@ -134,10 +133,10 @@ Result<RemovedImages> Images::remove(std::string_view reference,
   const Runtime::Impl& runtime = *impl_->runtime;
   const FoundImage found = TRY(find_image(runtime, reference));
   if (found.name.empty() && found.row.names.size() > 1 && !options.force)
-    return make_error(Code::kFailedPrecondition, "image_in_use",
-                      format("remove image '{}': it has {} names", reference,
-                             found.row.names.size()),
-                      "remove them by name, or force the removal");
+    return make_error(
+        Code::kFailedPrecondition, "image_in_use",
+        format("remove image '{}': it has {} names", reference, found.row.names.size()),
+        "remove them by name, or force the removal");
   const std::vector<std::string> names =
       found.name.empty() ? found.row.names : std::vector{found.name};
   store::ImageState::Removal removal =
@@ -165,8 +164,10 @@ struct Pruning {
 std::uint64_t bytes_together(const std::vector<store::ImageRow>& rows) {
   std::map<std::string, std::uint64_t> parts;
   for (const store::ImageRow& row : rows) {
-    for (const store::BlobRow& blob : row.blobs) parts[blob.digest] = (blob.size + 4095) / 4096 * 4096;
-    for (const store::LayerRow& layer : row.layers) parts["tree " + layer.chain_id] = layer.disk_bytes;
+    for (const store::BlobRow& blob : row.blobs)
+      parts[blob.digest] = (blob.size + 4095) / 4096 * 4096;
+    for (const store::LayerRow& layer : row.layers)
+      parts["tree " + layer.chain_id] = layer.disk_bytes;
   }
   std::uint64_t sum = 0;
   for (const auto& [digest, bytes] : parts) sum += bytes;
@@ -197,8 +198,7 @@ Result<PruneReport> Images::prune(const PruneOptions& options) {
   const Runtime::Impl& runtime = *impl_->runtime;
   Pruning pruning;
   for (const store::ImageRow& row : TRY(runtime.images.list()))
-    if ((options.all || row.names.empty()) &&
-        TRY(runtime.images.drop_unused(row.id, options.all)))
+    if ((options.all || row.names.empty()) && TRY(runtime.images.drop_unused(row.id, options.all)))
       pruning.took(row);
   TRY(prune_to_watermark(runtime, options, pruning));
   TRY(engine::clear_staging(runtime));

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/sha256.h"
+#include "engine/images_impl.h"
 #include "spec/image_ref.h"
 
 namespace caisson::engine {
@@ -22,10 +23,10 @@ Error mismatch(const image::ImageReady& ready, std::string_view cause) {
 
 /// Somebody removed it while we thought that we need not fetch it.
 Error vanished(std::string_view image, std::string_view what, std::string_view digest) {
-  return make_error(Code::kAborted, "image_vanished",
-                    format("publish image '{}': {} '{}' has been removed by somebody else", image,
-                           what, digest),
-                    "pull it again");
+  return make_error(
+      Code::kAborted, "image_vanished",
+      format("publish image '{}': {} '{}' has been removed by somebody else", image, what, digest),
+      "pull it again");
 }
 
 std::string blob_path(std::string_view digest) {
@@ -112,8 +113,10 @@ Result<store::ImageRow> prove(const image::ImageReady& ready, const Documents& d
   const std::vector<std::string> chains = spec::chain_ids(config.diff_ids);
   for (std::size_t i = 0; i < chains.size(); ++i) {
     const spec::Descriptor& layer = manifest->layers[i];
-    row.layers.push_back({.chain_id = chains[i], .digest = layer.digest,
-                          .diff_id = config.diff_ids[i], .media_type = layer.media_type,
+    row.layers.push_back({.chain_id = chains[i],
+                          .digest = layer.digest,
+                          .diff_id = config.diff_ids[i],
+                          .media_type = layer.media_type,
                           .size = layer.size});
   }
   TRY(prove_layers(row, ready, layers, present));
@@ -176,9 +179,9 @@ Result<> move_blob(const Runtime::Impl& runtime, const store::BlobRow& blob) {
   if (::fstat(file->get(), &info) < 0) return sys_error("inspect blob", from);
   if (!S_ISREG(info.st_mode) || info.st_nlink != 1 ||
       static_cast<std::uint64_t>(info.st_size) != blob.size)
-    return make_error(Code::kDataLoss, "image_mismatch",
-                      format("publish blob '{}': it is not the file that was looked at",
-                             blob.digest));
+    return make_error(
+        Code::kDataLoss, "image_mismatch",
+        format("publish blob '{}': it is not the file that was looked at", blob.digest));
   if (::geteuid() == 0 && ::fchown(file->get(), 0, 0) < 0) return sys_error("set owner of", from);
   if (::fchmod(file->get(), 0444) < 0) return sys_error("set mode of", from);
   if (::rename(from.c_str(), to.c_str()) < 0 && errno != ENOENT)
@@ -217,6 +220,16 @@ Result<> move_into_place(const Runtime::Impl& runtime, const store::ImageRow& ro
 
 }  // namespace
 
+namespace {
+
+Result<std::uint64_t> known_bytes(const Runtime::Impl& runtime, const std::string& chain_id) {
+  const std::optional<std::uint64_t> known = TRY(runtime.images.disk_bytes(chain_id));
+  // Left by a pull that was killed before its rows were written.
+  return known ? *known : tree_bytes(runtime.path(format("layers/{}", spec::hex_of(chain_id))));
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> publish(const Runtime::Impl& runtime, const Fetched& fetched,
                                          const std::string& staging_id) {
   const Present present = present_in(runtime);
@@ -228,8 +241,7 @@ Result<std::vector<std::string>> publish(const Runtime::Impl& runtime, const Fet
   std::vector<std::string> ids;
   for (store::ImageRow& row : rows) {
     for (store::LayerRow& layer : row.layers)
-      if (layer.disk_bytes == 0)
-        layer.disk_bytes = TRY(runtime.images.disk_bytes(layer.chain_id)).value_or(0);
+      if (layer.disk_bytes == 0) layer.disk_bytes = TRY(known_bytes(runtime, layer.chain_id));
     TRY(move_into_place(runtime, row, staging_id));
     ids.push_back(row.id);
   }

@@ -54,8 +54,8 @@ Result<> Pull::Impl::start() {
   plan_.request.id = staging_->id();
   std::vector<int> fds = directories.numbers();
   if (plan_.opened) fds.push_back(plan_.opened.get());
-  process_.emplace(TRY(
-      engine::FetchProcess::start(*runtime_, plan_.request, fds, staging_->lock())));
+  process_.emplace(
+      TRY(engine::FetchProcess::start(*runtime_, plan_.request, fds, staging_->lock())));
   return watch(process_->socket());
 }
 
@@ -129,8 +129,7 @@ Result<> Pull::Impl::end(const Deadline& deadline) {
     staging_.reset();
     return *error_;
   }
-  Result<std::vector<std::string>> ids =
-      engine::publish(*runtime_, fetched_, staging_->id());
+  Result<std::vector<std::string>> ids = engine::publish(*runtime_, fetched_, staging_->id());
   if (ids) {
     staging_.reset();
     published_ = std::move(*ids);

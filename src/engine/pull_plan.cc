@@ -23,8 +23,7 @@ image::SourceKind kind_of(spec::SourceType type) {
 /// With the caller's own rights: a pull reads nothing that the caller could not.
 Result<Fd> open_source(const spec::ImageSource& source) {
   const bool directory = source.type == spec::SourceType::kOciDirectory;
-  Result<Fd> opened =
-      open_fd(source.path, O_RDONLY | O_NONBLOCK | (directory ? O_DIRECTORY : 0));
+  Result<Fd> opened = open_fd(source.path, O_RDONLY | O_NONBLOCK | (directory ? O_DIRECTORY : 0));
   if (opened) return opened;
   Error error = errno_error(opened.error().sys_errno, "open image source", source.path);
   error.reason = "source_missing";
@@ -51,10 +50,10 @@ Result<> plan_registry(const Runtime::Impl& runtime, const PullSpec& spec, PullP
     plan.known = TRY(known_image(runtime, plan.request.name, spec));
     if (!plan.known.empty()) return {};
     if (spec.policy == PullPolicy::kNever)
-      return make_error(Code::kNotFound, "image_not_found",
-                        format("find image '{}': it is not here, and not to be pulled",
-                               plan.request.name),
-                        format("caisson pull {}", spec::familiar(ref)));
+      return make_error(
+          Code::kNotFound, "image_not_found",
+          format("find image '{}': it is not here, and not to be pulled", plan.request.name),
+          format("caisson pull {}", spec::familiar(ref)));
   }
   const image::RegistryConfig config = TRY(image::load_registry_config());
   plan.request.endpoints = TRY(image::endpoints(ref, config, image::CredentialStore()));
@@ -75,9 +74,8 @@ Result<PullPlan> plan_pull(const Runtime::Impl& runtime, const PullSpec& spec) {
     return make_error(Code::kInvalidArgument, "source_unknown",
                       format("pull '{}': that is no image", spec.source),
                       "give docker://REF, oci:DIR, oci-archive:FILE or docker-archive:FILE");
-  const spec::Platform platform = spec.platform.empty()
-                                      ? spec::host_platform()
-                                      : TRY(spec::parse_platform(spec.platform));
+  const spec::Platform platform =
+      spec.platform.empty() ? spec::host_platform() : TRY(spec::parse_platform(spec.platform));
   plan.request.kind = kind_of(plan.source.type);
   plan.request.reference = spec.source;
   plan.request.all_images = spec.all_images;

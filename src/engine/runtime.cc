@@ -97,8 +97,8 @@ Result<std::string> describe_plan(const Runtime::Impl& runtime, const BoxSpec& s
   const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
   const container::Facts facts = TRY(container::gather_facts(cgroups));
   constexpr std::uint32_t kExampleIds = 0x70000000;
-  container::Plan plan = TRY(container::make_plan(
-      spec, rootfs, facts, runtime.layout.box("<id>"), facts.root ? kExampleIds : 0));
+  container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, runtime.layout.box("<id>"),
+                                                  facts.root ? kExampleIds : 0));
   plan.warnings = TRY(container::check_limits(spec, cgroups));
   return container::describe(plan);
 }

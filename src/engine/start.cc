@@ -11,8 +11,8 @@
 #include "base/scope_exit.h"
 #include "base/subprocess.h"
 #include "engine/box_impl.h"
-#include "engine/record.h"
 #include "engine/images_impl.h"
+#include "engine/record.h"
 #include "image/rootfs.h"
 #include "spec/image_ref.h"
 #include "spec/state_json.h"
@@ -50,8 +50,8 @@ void warn_of_platform(const BoxSpec& spec, std::vector<std::string>& warnings) {
   const Result<spec::Platform> platform = spec::parse_platform(spec.platform);
   const spec::Platform host = spec::host_platform();
   if (platform && !spec::fits(host, *platform))
-    warnings.push_back(format("the image is for {}, this host is {}", spec.platform,
-                              spec::to_string(host)));
+    warnings.push_back(
+        format("the image is for {}, this host is {}", spec.platform, spec::to_string(host)));
 }
 
 Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, bool attach,

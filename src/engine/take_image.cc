@@ -17,8 +17,8 @@ Result<std::string> image_id(const std::shared_ptr<const Runtime::Impl>& runtime
     Result<FoundImage> found = find_image(*runtime, spec.source);
     if (found && found->name.empty()) return std::move(found->row.id);
   }
-  PullPlan plan = TRY(plan_pull(
-      *runtime, {.source = spec.source, .platform = spec.platform, .policy = spec.pull}));
+  PullPlan plan = TRY(
+      plan_pull(*runtime, {.source = spec.source, .platform = spec.platform, .policy = spec.pull}));
   if (!plan.known.empty()) return std::move(plan.known);
   // Only who says "load" or "pull" gives names away.
   plan.take_names = false;
@@ -58,18 +58,17 @@ Result<BoxImage> take_image(const std::shared_ptr<const Runtime::Impl>& runtime,
   image.spec = TRY(with_image(spec, config.config));
   image.spec.platform = spec::to_string({row->os, row->architecture, row->variant});
   image.id = row->id;
-  image.rootfs_json =
-      backend::to_json(rootfs_of_image(*row, config.config, spec.rootfs));
+  image.rootfs_json = backend::to_json(rootfs_of_image(*row, config.config, spec.rootfs));
   return image;
 }
 
 Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row) {
   Result<Rootfs> rootfs = backend::rootfs_from_json(row.rootfs_json);
   if (!rootfs)
-    return make_error(Code::kDataLoss, "state_corrupt",
-                      format("read record of box '{}': column 'rootfs_json': {}", row.id,
-                             rootfs.error().message),
-                      format("caisson rm -f {} removes the box", row.id));
+    return make_error(
+        Code::kDataLoss, "state_corrupt",
+        format("read record of box '{}': column 'rootfs_json': {}", row.id, rootfs.error().message),
+        format("caisson rm -f {} removes the box", row.id));
   rootfs->lower_parent = runtime.path("layers");
   return rootfs;
 }
