@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -43,6 +44,7 @@ struct ImageUse {
 /// What is still named by an image. Digests with their "sha256:".
 struct Referenced {
   std::set<std::string> blobs, chains, images;
+  std::map<std::string, std::uint64_t> trees;  ///< bytes of every tree that has a row
 };
 
 /// Thread-safe, and shares its State's connection. Every call is one transaction.
@@ -77,8 +79,8 @@ class ImageState final {
   Result<Removal> remove(std::string_view id, const std::vector<std::string>& names, bool force);
   /// Removes the image if no box uses it and `even_named` or it has no name; false otherwise.
   Result<bool> drop_unused(std::string_view id, bool even_named);
-  /// Removes it if it is marked and no box uses it any more.
-  Result<bool> drop_marked(std::string_view id);
+  /// Removes it if it is marked and no box uses it any more, and returns what it was.
+  Result<std::optional<ImageRow>> drop_marked(std::string_view id);
 
   /// The bytes of a tree, if known.
   Result<std::optional<std::uint64_t>> disk_bytes(std::string_view chain_id);
@@ -89,6 +91,7 @@ class ImageState final {
 
  private:
   Database& database() { return state_->database_; }
+  Result<std::optional<ImageRow>> find_row(std::string_view id);
   Result<ImageRow> read(ImageRow row);
   Result<std::vector<std::string>> texts(const char* sql, std::string_view value);
   Result<> insert(const ImageRow& image);
