@@ -60,6 +60,13 @@ void fields(Io& io, VerifyRequest& v) {
   io("layers", v.layers);
 }
 template <class Io>
+void fields(Io& io, UnpackRequest& v) {
+  io("layer", v.layer);
+  io("unpack", v.unpack);
+  io("index", v.index);
+  io("count", v.count);
+}
+template <class Io>
 void fields(Io& io, LoginRequest& v) {
   io("endpoint", v.endpoint);
   io("http_proxy", v.http_proxy);
@@ -109,6 +116,7 @@ void fields(Io&, FetchDone&) {}
 constexpr std::string_view tag(const PullRequest&) { return "pull"; }
 constexpr std::string_view tag(const VerifyRequest&) { return "verify"; }
 constexpr std::string_view tag(const LoginRequest&) { return "login"; }
+constexpr std::string_view tag(const UnpackRequest&) { return "unpack"; }
 constexpr std::string_view tag(const PullEvent&) { return "event"; }
 constexpr std::string_view tag(const LayerReady&) { return "layer_ready"; }
 constexpr std::string_view tag(const ImageReady&) { return "image_ready"; }
@@ -286,13 +294,16 @@ Result<> check(const ImageReady& ready) {
   for (const std::string& digest : ready.index_digests) TRY(check_digest(digest));
   return check_digest(ready.config_digest);
 }
-Result<> check(const VerifyRequest& request) {
-  for (const VerifyLayer& layer : request.layers) {
-    TRY(check(LayerReady{layer.digest, layer.diff_id, layer.chain_id}));
-    for (const std::string& parent : layer.parents) TRY(check_digest(parent));
-  }
+Result<> check(const VerifyLayer& layer) {
+  TRY(check(LayerReady{layer.digest, layer.diff_id, layer.chain_id}));
+  for (const std::string& parent : layer.parents) TRY(check_digest(parent));
   return {};
 }
+Result<> check(const VerifyRequest& request) {
+  for (const VerifyLayer& layer : request.layers) TRY(check(layer));
+  return {};
+}
+Result<> check(const UnpackRequest& request) { return check(request.layer); }
 template <class T>
 Result<> check(const T&) {
   return {};
