@@ -92,6 +92,9 @@ json encode_rootfs(const Rootfs& rootfs) {
   std::vector<std::string> views;
   for (const HostView& view : rootfs.views) views.push_back(view.path);
   return {{"lowers", spec::encode(rootfs.lowers)},
+          {"lower_parent", bytes(rootfs.lower_parent)},
+          {"strategy", std::string(to_string(rootfs.strategy))},
+          {"volumes", spec::encode(rootfs.volumes)},
           {"views", spec::encode(views)},
           {"private_tmp", rootfs.private_tmp},
           {"workdir", bytes(rootfs.workdir)}};
@@ -104,11 +107,15 @@ Result<Rootfs> decode_rootfs(const json& value) {
   Fields fields(value);
   Rootfs rootfs;
   rootfs.lowers = TRY(spec::decode_texts(fields.member("lowers")));
+  rootfs.lower_parent = fields.text("lower_parent");
+  const std::string strategy = fields.text("strategy");
+  rootfs.volumes = TRY(spec::decode_texts(fields.member("volumes")));
   for (std::string& path : TRY(spec::decode_texts(fields.member("views"))))
     rootfs.views.push_back({std::move(path)});
   rootfs.private_tmp = fields.boolean("private_tmp");
   rootfs.workdir = fields.text("workdir");
   TRY(fields.finish());
+  rootfs.strategy = TRY(parse_rootfs_strategy(strategy));
   return rootfs;
 }
 

@@ -54,7 +54,13 @@ StartRequest full_start() {
   start.spec.limits.wall_time = 90s;
   start.spec.mounts = {{.source = "/" + kBinary, .target = "/t", .read_only = true}};
   start.spec.security.seccomp_policy = "{}";
-  start.rootfs = {{"/lower/" + kBinary, "/b"}, {{"/usr"}, {"/" + kBinary}}, true, "/w" + kBinary};
+  start.rootfs = {{"/lower/" + kBinary, "/b"},
+                  "/parent" + kBinary,
+                  RootfsStrategy::kMerged,
+                  {"/v" + kBinary, "/v2"},
+                  {{"/usr"}, {"/" + kBinary}},
+                  true,
+                  "/w" + kBinary};
   return start;
 }
 
@@ -133,7 +139,8 @@ TEST(Requests, EveryMissingOrMistypedFieldOfStartIsAnError) {
       refused(mistyped);
     }
   }
-  for (const char* name : {"lowers", "views", "private_tmp", "workdir"}) {
+  for (const char* name :
+       {"lowers", "lower_parent", "strategy", "volumes", "views", "private_tmp", "workdir"}) {
     json missing = good;
     missing["rootfs"].erase(name);
     EXPECT_NE(refused(missing).message.find("decode message"), std::string::npos);

@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <sha2.h>
 #include <sys/stat.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -13,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/sha256.h"
 
 namespace caisson::container {
 namespace {
@@ -61,16 +60,10 @@ Result<Fd> open_cache(const std::string& path) {
 }  // namespace
 
 std::string seccomp_cache_name(std::string_view key) {
-  SHA2_CTX context;
-  char hex[SHA256_DIGEST_STRING_LENGTH];
-  SHA256Init(&context);
-  const auto add = [&](std::string_view part) {
-    SHA256Update(&context, reinterpret_cast<const std::uint8_t*>(part.data()), part.size());
-  };
-  add(kFormat);
-  add(key);
-  SHA256End(&context, hex);
-  return std::string(hex) + ".bpf";
+  Sha256 hash;
+  hash.update(kFormat);
+  hash.update(key);
+  return hash.hex() + ".bpf";
 }
 
 Result<std::string> compiled_policy(const std::string& cache_dir, std::string_view key,

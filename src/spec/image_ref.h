@@ -13,8 +13,8 @@ namespace caisson::spec {
 struct ImageRef {
   std::string domain;      ///< "docker.io", "127.0.0.1:5000"
   std::string repository;  ///< "library/alpine"
-  std::string tag;         ///< "latest" when neither tag nor digest was given; may be empty with a digest
-  std::string digest;      ///< "sha256:<64 hex>" or empty
+  std::string tag;  ///< "latest" when neither tag nor digest was given; may be empty with a digest
+  std::string digest;  ///< "sha256:<64 hex>" or empty
   friend bool operator==(const ImageRef&, const ImageRef&) = default;
 };
 /// Errors: `reference_invalid`, with what is wrong with it.
@@ -32,8 +32,9 @@ std::string_view hex_of(std::string_view digest);
 enum class SourceType { kHost, kDirectory, kRegistry, kOciDirectory, kOciArchive, kDockerArchive };
 struct ImageSource {
   SourceType type = SourceType::kHost;
-  std::string path;  ///< dir:, oci:, archives: absolute, or as written before the command made it so
-  std::string name;  ///< after the path's last colon: TAG or REF inside; may be empty
+  std::string
+      path;  ///< dir:, oci:, archives: absolute, or as written before the command made it so
+  std::string name;  ///< after the path's first colon: TAG or REF inside; may be empty
   ImageRef ref;      ///< kRegistry
   friend bool operator==(const ImageSource&, const ImageSource&) = default;
 };
@@ -49,6 +50,9 @@ struct Platform {
   friend bool operator==(const Platform&, const Platform&) = default;
 };
 Result<Platform> parse_platform(std::string_view text);
+/// The same for words that a document has: made alike, never refused.
+Platform normal_platform(std::string_view os, std::string_view architecture,
+                         std::string_view variant);
 Platform host_platform();
 std::string to_string(const Platform& platform);
 /// Whether an image for `offered` runs where `wanted` was asked for (arm64 is arm64/v8; an absent

@@ -9,6 +9,7 @@
 // Every value thereby survives the way there and back, and dumping never fails or substitutes.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 #include <vector>
@@ -42,8 +43,8 @@ Result<Usage> decode_usage(const nlohmann::json& value);
 Result<std::vector<StageTiming>> decode_stages(const nlohmann::json& value);
 Result<std::vector<std::string>> decode_texts(const nlohmann::json& value);
 
-/// Parses JSON text. Repeated keys and nesting deeper than 64 are errors (`json_invalid`), and no
-/// exception leaves.
-Result<nlohmann::json> parse_json(std::string_view text);
+/// Parses JSON text in linear time. Repeated keys, nesting deeper than 64 and more values than
+/// `most_values` are errors (`json_invalid`), and no exception leaves.
+Result<nlohmann::json> parse_json(std::string_view text, std::size_t most_values = SIZE_MAX);
 
 }  // namespace caisson::spec

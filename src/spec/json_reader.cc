@@ -41,31 +41,6 @@ std::string near_field(std::string_view word, const std::vector<std::string>& fi
   return fields[static_cast<std::size_t>(at - stems.begin())];
 }
 
-/// Notes what the parser itself lets pass: a key given twice, and nesting without end.
-class Strictness final {
- public:
-  bool operator()(int depth, json::parse_event_t event, const json& parsed) {
-    if (depth > kDeepest) fault_ = "nested too deeply";
-    if (event == json::parse_event_t::object_start) keys_.emplace_back();
-    if (event == json::parse_event_t::object_end && !keys_.empty()) keys_.pop_back();
-    if (event == json::parse_event_t::key && !keys_.empty()) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys_.back().insert(key).second) fault_ = format("key {} is given twice", quote(key));
-    }
-    return fault_.empty();
-  }
-  const std::string& fault() const { return fault_; }
-
- private:
-  static constexpr int kDeepest = 64;
-  std::vector<std::set<std::string>> keys_;
-  std::string fault_;
-};
-
-Error json_fault(std::string_view cause) {
-  return invalid("json_invalid", format("parse JSON: {}", cause));
-}
-
 }  // namespace
 
 std::string Context::path() const {
@@ -197,21 +172,6 @@ json encode_text_map(const std::map<std::string, std::string>& map) {
   json object = json::object();
   for (const auto& [key, value] : map) object[encode_key(key)] = encode_text(value);
   return object;
-}
-
-Result<json> parse_json(std::string_view text) {
-  Strictness strictness;
-  try {
-    json value = json::parse(text, [&](int depth, json::parse_event_t event, json& parsed) {
-      return strictness(depth, event, parsed);
-    });
-    if (!strictness.fault().empty()) return json_fault(strictness.fault());
-    return value;
-  } catch (const json::parse_error& error) {
-    return json_fault(format("syntax error at byte {}", error.byte));
-  } catch (const json::exception&) {
-    return json_fault("a number is too large");
-  }
 }
 
 }  // namespace caisson::spec

@@ -98,9 +98,13 @@ Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
   ObjectReader in(value, context);
   in.field("name", out.name);
   in.field("source", out.source);
+  in.field("pull", out.pull);
+  in.field("platform", out.platform);
+  in.field("rootfs", out.rootfs);
   in.field("isolation", out.isolation);
   in.field("profile", out.profile);
   in.field("command", out.command);
+  in.field("entrypoint", out.entrypoint);
   in.field("env", out.env);
   in.field("workdir", out.workdir);
   in.field("user", out.user);
@@ -154,9 +158,13 @@ json encode(const BoxSpec& spec) {
   json object;
   object["name"] = encode_text(spec.name);
   object["source"] = encode_text(spec.source);
+  object["pull"] = name_of(spec.pull);
+  object["platform"] = encode_text(spec.platform);
+  object["rootfs"] = name_of(spec.rootfs);
   object["isolation"] = name_of(spec.isolation);
   object["profile"] = name_of(spec.profile);
   object["command"] = encode(spec.command);
+  if (spec.entrypoint) object["entrypoint"] = encode(*spec.entrypoint);
   object["env"] = encode_text_map(spec.env);
   object["workdir"] = encode_text(spec.workdir);
   object["user"] = encode_text(spec.user);

@@ -107,6 +107,7 @@ json encode(const BoxInfo& info) {
     object["isolation"] = name_of(info.spec.isolation);
     object["spec"] = encode(info.spec);
   }
+  if (!info.image_id.empty()) object["image_id"] = encode_text(info.image_id);
   if (!info.error_reason.empty()) object["error_reason"] = encode_text(info.error_reason);
   if (info.exit) object["exit"] = encode(*info.exit);
   put_time(object, "created", info.created_ns);

@@ -18,6 +18,10 @@ BoxSpec full_spec() {
   BoxSpec s;
   s.name = "box";
   s.source = "dir:/srv/\xff";
+  s.pull = PullPolicy::kNever;
+  s.platform = "linux/arm64";
+  s.rootfs = RootfsStrategy::kMerged;
+  s.entrypoint = {"e", "\xff"};
   s.profile = Profile::kFull;
   s.command = {"sh", "", "\xc3\xa4", "\xc3", "a\0b"s, "{\"base64\":\"x\"}"};
   s.env = {{"A", "1"}, {"\xfe", "\xfd"}, {"base64:QQ==", "literal"}, {"Z", ""}};
@@ -96,6 +100,9 @@ TEST(SpecJson, HasDocumentedNames) {
   EXPECT_EQ(value["source"]["base64"], "ZGlyOi9zcnYv/w==");
   EXPECT_EQ(value["env"]["base64:/g=="]["base64"], "/Q==");
   EXPECT_EQ(value["network"], "host");
+  EXPECT_EQ(value["pull"], "never");
+  EXPECT_EQ(value["rootfs"], "merged");
+  EXPECT_FALSE(json::parse(to_json(BoxSpec{})).contains("entrypoint"));
   EXPECT_FALSE(json::parse(to_json(BoxSpec{}))["limits"].contains("pids"));
 }
 
@@ -164,6 +171,18 @@ TEST(SpecJson, RefusesWhatIsNotJson) {
     EXPECT_EQ(reason_of(bad), "json_invalid") << bad.substr(0, 40);
 }
 
+TEST(ParseJson, IsLinearAndBounded) {
+  std::string objects = "[{}";
+  for (int i = 0; i < 1'000'000; ++i) objects += ",{}";
+  objects += ']';
+  EXPECT_EQ(spec::parse_json(objects).value().size(), 1'000'001u);
+  EXPECT_EQ(spec::parse_json(objects, 1000).error().message, "parse JSON: too many values");
+  EXPECT_EQ(spec::parse_json(std::string(4u << 20, '[')).error().message,
+            "parse JSON: nested too deeply");
+  EXPECT_EQ(spec::parse_json(R"({"a":{"b":1},"c":[2,{"d":null}],"e":"x"})").value(),
+            json({{"a", {{"b", 1}}}, {"c", {2, {{"d", nullptr}}}}, {"e", "x"}}));
+}
+
 TEST(ExecJson, RoundTrips) {
   const ExecSpec spec = {.command = {"\xff"},
                          .env = {{"A", "b"}},
@@ -206,6 +225,7 @@ TEST(BoxInfoJson, ShowsWhatInspectPromises) {
   info.spec = full_spec();
   info.state = BoxState::kFailed;
   info.error_reason = "mount: no\xff";
+  info.image_id = "sha256:1";
   info.exit = full_exit();
   info.created_ns = 1'706'702'400'123'456'789;
   info.started_ns = 0;
@@ -215,6 +235,8 @@ TEST(BoxInfoJson, ShowsWhatInspectPromises) {
   const json value = json::parse(to_json(info));
   EXPECT_EQ(value["state"], "failed");
   EXPECT_EQ(value["isolation"], "container");
+  EXPECT_EQ(value["image_id"], "sha256:1");
+  EXPECT_FALSE(json::parse(to_json(BoxInfo{})).contains("image_id"));
   EXPECT_EQ(value["created"], "2024-01-31T12:00:00.123456789Z");
   EXPECT_EQ(value["created_ns"], 1'706'702'400'123'456'789);
   EXPECT_EQ(value["started"], "1970-01-01T00:00:00.000000000Z");

@@ -39,6 +39,37 @@ std::span<const Name<OutputAction>> names(OutputAction) {
   return kNames;
 }
 
+std::span<const Name<PullPolicy>> names(PullPolicy) {
+  static constexpr Name<PullPolicy> kNames[] = {{PullPolicy::kMissing, "missing"},
+                                                {PullPolicy::kAlways, "always"},
+                                                {PullPolicy::kNever, "never"}};
+  return kNames;
+}
+
+std::span<const Name<RootfsStrategy>> names(RootfsStrategy) {
+  static constexpr Name<RootfsStrategy> kNames[] = {{RootfsStrategy::kOverlay, "overlay"},
+                                                    {RootfsStrategy::kMerged, "merged"},
+                                                    {RootfsStrategy::kDisk, "disk"}};
+  return kNames;
+}
+
+std::span<const Name<PullEvent::Kind>> names(PullEvent::Kind) {
+  static constexpr Name<PullEvent::Kind> kNames[] = {{PullEvent::Kind::kResolved, "resolved"},
+                                                     {PullEvent::Kind::kLayer, "layer"},
+                                                     {PullEvent::Kind::kRetry, "retry"}};
+  return kNames;
+}
+
+std::span<const Name<PullEvent::State>> names(PullEvent::State) {
+  static constexpr Name<PullEvent::State> kNames[] = {
+      {PullEvent::State::kWaiting, "waiting"},
+      {PullEvent::State::kDownloading, "downloading"},
+      {PullEvent::State::kUnpacking, "unpacking"},
+      {PullEvent::State::kDone, "done"},
+      {PullEvent::State::kCached, "cached"}};
+  return kNames;
+}
+
 std::span<const Name<BoxState>> names(BoxState) {
   static constexpr Name<BoxState> kNames[] = {
       {BoxState::kConfigured, "configured"}, {BoxState::kStarting, "starting"},
@@ -67,6 +98,8 @@ std::span<const Name<ExitReason>> names(ExitReason) {
 std::string_view to_string(Isolation isolation) { return spec::name_of(isolation); }
 std::string_view to_string(Profile profile) { return spec::name_of(profile); }
 std::string_view to_string(Network network) { return spec::name_of(network); }
+std::string_view to_string(PullPolicy policy) { return spec::name_of(policy); }
+std::string_view to_string(RootfsStrategy strategy) { return spec::name_of(strategy); }
 std::string_view to_string(BoxState state) { return spec::name_of(state); }
 std::string_view to_string(ExitReason reason) { return spec::name_of(reason); }
 

@@ -9,6 +9,7 @@
 
 #include "caisson/box.h"
 #include "caisson/exit_info.h"
+#include "caisson/image.h"
 #include "caisson/limits.h"
 #include "caisson/spec.h"
 
@@ -27,6 +28,10 @@ std::span<const Name<Network>> names(Network);
 std::span<const Name<MountType>> names(MountType);
 std::span<const Name<SeccompMode>> names(SeccompMode);
 std::span<const Name<OutputAction>> names(OutputAction);
+std::span<const Name<PullPolicy>> names(PullPolicy);
+std::span<const Name<RootfsStrategy>> names(RootfsStrategy);
+std::span<const Name<PullEvent::Kind>> names(PullEvent::Kind);
+std::span<const Name<PullEvent::State>> names(PullEvent::State);
 std::span<const Name<BoxState>> names(BoxState);
 std::span<const Name<ExitReason>> names(ExitReason);
 

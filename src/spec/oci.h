@@ -15,12 +15,16 @@
 
 namespace caisson::spec {
 
+constexpr std::size_t kMostLayers = 499;  ///< kMaxLayers of fetch_protocol.h
+
 struct Descriptor {
   std::string media_type, digest;
   std::uint64_t size = 0;
   std::optional<Platform> platform;
-  std::string ref_name;  ///< annotation org.opencontainers.image.ref.name, or io.containerd.image.name
-  bool foreign = false;  ///< has urls and a foreign (non-distributable) media type
+  /// Annotation org.opencontainers.image.ref.name; when that is absent, io.containerd.image.name.
+  std::string ref_name;
+  std::string image_name;  ///< annotation io.containerd.image.name
+  bool foreign = false;    ///< has urls and a foreign (non-distributable) media type
   friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
@@ -72,8 +76,8 @@ Result<std::vector<DockerArchiveEntry>> parse_docker_archive(std::string_view te
 std::string make_manifest(const Descriptor& config, const std::vector<Descriptor>& layers);
 /// index.json and manifest.json of an archive that is written.
 struct SavedImage {
-  Descriptor manifest;                ///< with its platform
-  std::vector<std::string> names;     ///< canonical
+  Descriptor manifest;             ///< with its platform
+  std::vector<std::string> names;  ///< canonical
   std::string config_path;
   std::vector<std::string> layer_paths;
 };

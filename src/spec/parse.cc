@@ -137,4 +137,12 @@ Result<Network> parse_network(std::string_view text) {
   return parse_name<Network>(text, "network_unknown", "network");
 }
 
+Result<PullPolicy> parse_pull_policy(std::string_view text) {
+  return parse_name<PullPolicy>(text, "pull_policy_unknown", "pull policy");
+}
+
+Result<RootfsStrategy> parse_rootfs_strategy(std::string_view text) {
+  return parse_name<RootfsStrategy>(text, "rootfs_unknown", "rootfs strategy");
+}
+
 }  // namespace caisson

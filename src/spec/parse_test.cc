@@ -138,5 +138,15 @@ TEST(ParseWords, ProfileAndNetwork) {
   expect_fault(parse_network("public"), "network_unknown", "public", Code::kUnimplemented);
 }
 
+TEST(ParseWords, PullPolicyAndRootfsStrategy) {
+  for (const char* word : {"missing", "always", "never"})
+    EXPECT_EQ(to_string(parse_pull_policy(word).value()), word);
+  for (const char* word : {"overlay", "merged", "disk"})
+    EXPECT_EQ(to_string(parse_rootfs_strategy(word).value()), word);
+  EXPECT_EQ(parse_pull_policy("allways").error().reason, "pull_policy_unknown");
+  EXPECT_EQ(parse_pull_policy("allways").error().hint, "did you mean 'always'?");
+  EXPECT_EQ(parse_rootfs_strategy("").error().reason, "rootfs_unknown");
+}
+
 }  // namespace
 }  // namespace caisson

@@ -2,6 +2,7 @@
 
 #include "caisson/spec.h"
 #include "spec/checks.h"
+#include "spec/image_ref.h"
 #include "spec/path.h"
 #include "spec/text.h"
 
@@ -39,30 +40,22 @@ Result<> check_name(std::string_view name) {
                  "a letter or digit, then up to 127 letters, digits, '_', '.' or '-'");
 }
 
-Result<> check_source(std::string_view source) {
-  constexpr std::string_view kKnown = "known sources: host:, dir:/absolute/path";
-  TRY(check_no_nul("source", source));
-  if (source == "host:") return {};
-  if (source.starts_with("dir:")) {
-    if (spec::is_absolute(source.substr(4))) return {};
+Result<spec::ImageSource> check_source(std::string_view text) {
+  TRY(check_no_nul("source", text));
+  Result<spec::ImageSource> source = spec::parse_source(text);
+  if (!source) return with_context(std::move(source).error(), "validate source");
+  if (!source->path.empty() && !spec::is_absolute(source->path))
     return invalid("source_unknown",
-                   format("validate source {}: the path is not absolute", quote(source)),
-                   std::string(kKnown));
-  }
-  for (std::string_view later : {"docker://", "oci:", "oci-archive:", "docker-archive:"})
-    if (source.starts_with(later))
-      return make_error(
-          Code::kUnimplemented, "source_unsupported",
-          format("validate source {}: '{}' is not in this version", quote(source), later),
-          std::string(kKnown));
-  const std::string near = did_you_mean(source, {"host:"});
-  return invalid("source_unknown",
-                 source.empty() ? "validate source '': no source is given"
-                                : format("validate source {}: unknown source", quote(source)),
-                 near.empty() ? std::string(kKnown) : format("did you mean '{}'?", near));
+                   format("validate source {}: the path is not absolute", quote(text)),
+                   "write the whole path, from / on");
+  return source;
 }
 
-Result<> check_command(const std::vector<std::string>& command) {
+bool is_image(const spec::ImageSource& source) {
+  return source.type != spec::SourceType::kHost && source.type != spec::SourceType::kDirectory;
+}
+
+Result<> check_words(const std::vector<std::string>& command) {
   if (command.empty() || command.front().empty())
     return invalid("command_missing",
                    command.empty() ? "validate command: no command is given"
@@ -70,6 +63,29 @@ Result<> check_command(const std::vector<std::string>& command) {
                    "give the program and its arguments after the source");
   for (const std::string& word : command) TRY(check_no_nul("command", word));
   return {};
+}
+
+/// What an image says is not known yet: with one, only the words themselves are looked at.
+Result<> check_command(const BoxSpec& spec, bool image) {
+  for (const std::string& word : spec.command) TRY(check_no_nul("command", word));
+  if (spec.entrypoint && !spec.entrypoint->empty()) return check_words(*spec.entrypoint);
+  return image ? Result<>() : check_words(spec.command);
+}
+
+Result<> check_image_options(const BoxSpec& spec, bool image) {
+  if (!spec.platform.empty()) {
+    const Result<spec::Platform> platform = spec::parse_platform(spec.platform);
+    if (!platform) return with_context(platform.error(), "validate platform");
+    if (!image)
+      return invalid("platform_invalid",
+                     format("validate platform {}: the source {} is no image", quote(spec.platform),
+                            quote(spec.source)),
+                     "only images have a platform");
+  }
+  if (spec.rootfs != RootfsStrategy::kDisk) return {};
+  return make_error(Code::kUnimplemented, "rootfs_unsupported",
+                    "validate rootfs strategy 'disk': the isolation 'container' has no use for it",
+                    "use overlay or merged");
 }
 
 Result<> check_env(const std::map<std::string, std::string>& env) {
@@ -172,8 +188,9 @@ Result<> check_allow_missing(const std::set<std::string>& names) {
 
 Result<> validate(const BoxSpec& spec) {
   TRY(check_name(spec.name));
-  TRY(check_source(spec.source));
-  TRY(check_command(spec.command));
+  const bool image = is_image(TRY(check_source(spec.source)));
+  TRY(check_image_options(spec, image));
+  TRY(check_command(spec, image));
   TRY(check_env(spec.env));
   TRY(check_workdir(spec.workdir));
   TRY(check_user(spec.user));
@@ -189,7 +206,7 @@ Result<> validate(const BoxSpec& spec) {
 }
 
 Result<> validate(const ExecSpec& spec) {
-  TRY(check_command(spec.command));
+  TRY(check_words(spec.command));
   TRY(check_env(spec.env));
   TRY(check_workdir(spec.workdir));
   TRY(check_user(spec.user));

@@ -59,20 +59,38 @@ TEST(Validate, AcceptsTheLeastAndAFullSpec) {
 }
 
 TEST(Validate, Source) {
-  for (const char* bad : {"", "host", "host:x", "dir:", "dir:a", "dir", "alpine", "alpine:3.20",
-                          "HOST:", "file:///x", "/srv/rootfs"})
+  for (const char* bad : {"", "host", "host:x", "dir:", "dir:a", "dir", "HOST:", "file:///x",
+                          "/srv/rootfs", "oci:a", "oci-archive:a:b", "docker-archive:./x"})
     EXPECT_EQ(refused_source(bad), "source_unknown") << bad;
-  for (const char* later : {"docker://alpine", "oci:/x", "oci-archive:/x", "docker-archive:/x"}) {
-    EXPECT_EQ(refused_source(later), "source_unsupported") << later;
-    BoxSpec spec = good();
-    spec.source = later;
-    EXPECT_EQ(validate(spec).error().code, Code::kUnimplemented);
-  }
+  for (const char* fine : {"alpine", "alpine:3.20", "docker://alpine", "oci:/x", "oci-archive:/x:y",
+                           "docker-archive:/x"})
+    EXPECT_EQ(refused_source(fine), "") << fine;
+  EXPECT_EQ(refused_source("docker://X"), "reference_invalid");
   BoxSpec spec = good();
   spec.source = "hots:";
   EXPECT_EQ(validate(spec).error().hint, "did you mean 'host:'?");
-  spec.source = "nowhere";
+  spec.source = "";
   EXPECT_NE(validate(spec).error().hint.find("dir:"), std::string::npos);
+}
+
+TEST(Validate, ImageOptions) {
+  const auto image = [](const Change& change) {
+    return refusal([&](BoxSpec& s) {
+      s.source = "alpine";
+      s.command = {};
+      change(s);
+    });
+  };
+  EXPECT_EQ(image([](BoxSpec&) {}), "") << "the image has a command";
+  EXPECT_EQ(image([](BoxSpec& s) { s.command = {""}; }), "") << "may be an argument";
+  EXPECT_EQ(image([](BoxSpec& s) { s.entrypoint.emplace(); }), "");
+  EXPECT_EQ(image([](BoxSpec& s) { s.entrypoint = {""}; }), "command_missing");
+  EXPECT_EQ(image([](BoxSpec& s) { s.entrypoint = {"a\0b"s}; }), "nul_byte");
+  EXPECT_EQ(image([](BoxSpec& s) { s.platform = "arm64"; }), "");
+  EXPECT_EQ(image([](BoxSpec& s) { s.platform = "vax"; }), "platform_invalid");
+  EXPECT_EQ(refusal([](BoxSpec& s) { s.platform = "amd64"; }), "platform_invalid");
+  EXPECT_EQ(image([](BoxSpec& s) { s.rootfs = RootfsStrategy::kMerged; }), "");
+  EXPECT_EQ(image([](BoxSpec& s) { s.rootfs = RootfsStrategy::kDisk; }), "rootfs_unsupported");
 }
 
 TEST(Validate, Command) {

@@ -243,8 +243,8 @@ def test_probe_does_not_claim_what_fails(caisson):
 def test_every_reason_of_bad_input_is_documented(caisson):
     """The reasons below are a promise to programs; docs/errors.md lists them."""
     for words, reason in (
-            (("nowhere:x", "true"), "source_unknown"),
-            (("docker://x", "true"), "source_unsupported"),
+            (("nowhere://x", "true"), "source_unknown"),
+            (("docker://X", "true"), "reference_invalid"),
             (("dir:/no/such", "true"), "source_missing"),
             (("--isolation", "steel", "host:", "true"), "isolation_unknown"),
             (("-m", "64x", "host:", "true"), "size_invalid"),
