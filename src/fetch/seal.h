@@ -2,6 +2,7 @@
 // the process, which must have one thread.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/fd.h"
@@ -13,6 +14,7 @@ namespace caisson::fetch {
 struct UnpackerSeal {
   bool nobody = false;    ///< becomes user 65534 (root's) instead of staying the namespace's root
   Fd* own = nullptr;      ///< everything below it may be changed; becomes the root directory
+  std::string own_name;   ///< its name in `staging`
   Fd* staging = nullptr;  ///< may be read
   Fd* layers = nullptr;   ///< may be read
   std::vector<int> keep;  ///< other descriptors that stay open
