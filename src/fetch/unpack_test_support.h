@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/unit_test_support.h"
+#include "fetch/attributes.h"
 #include "fetch/sha256.h"
 #include "fetch/unpack.h"
 #include "spec/image_ref.h"
@@ -66,7 +67,8 @@ class Tar final {
     return std::to_string(size) + body;
   }
   static void number(char* field, std::size_t size, unsigned long value) {
-    std::snprintf(field, size, "%0*lo", static_cast<int>(size - 1), value);
+    for (std::size_t i = size - 1; i-- > 0; value >>= 3)
+      field[i] = static_cast<char>('0' + (value & 7));
   }
   void block(const Entry& entry) {
     char head[512] = {};
