@@ -35,7 +35,10 @@ BoxSpec spec_of(Profile profile = Profile::kStandard) {
 }
 
 Rootfs host_rootfs() {
-  return {{"/cache/host"}, {{"/usr"}, {"/etc/ssl/certs"}}, true, "/workspace"};
+  return {.lowers = {"/cache/host"},
+          .views = {{"/usr"}, {"/etc/ssl/certs"}},
+          .private_tmp = true,
+          .workdir = "/workspace"};
 }
 
 Plan plan_of(const BoxSpec& spec, const Facts& facts, const Rootfs& rootfs = host_rootfs()) {
@@ -80,8 +83,7 @@ TEST(PlanGolden, UserWithRangesAndManyWishes) {
       {.source = "/data", .target = "/in", .read_only = true},
       {.source = "/out", .target = "/out"},
       {.type = MountType::kTmpfs, .target = "/t", .size_bytes = 65536, .inodes = 7, .mode = 0700}};
-  expect_golden("user_full",
-                plan_of(spec, user_with_ranges(65536), {{"/a", "/b"}, {}, false, "/"}));
+  expect_golden("user_full", plan_of(spec, user_with_ranges(65536), {.lowers = {"/a", "/b"}}));
 }
 
 TEST(PlanGolden, UserWithOneIdAndTheMinimalProfile) {
