@@ -185,7 +185,7 @@ Result<> Box::remove(bool force) {
     TRY(kill());
   }
   TRY(engine::remove_files(*impl_->runtime, impl_->id));
-  if (!TRY(impl_->runtime->state.erase(impl_->id)))
+  if (!TRY(engine::erase_box(*impl_->runtime, row)))
     return make_error(Code::kNotFound, "box_not_found",
                       format("remove box '{}': it is gone", impl_->id));
   return {};

@@ -55,5 +55,10 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
 
 /// Deletes the files of a box, as the ids that own them allow.
 Result<> remove_files(const Runtime::Impl& runtime, const std::string& id);
+/// The tree `name` in `directory`, whose files may belong to ids that boxes have.
+Result<> remove_tree_of(const Runtime::Impl& runtime, const std::string& directory,
+                        const std::string& name);
+/// The record of a box, and the image that was only kept for it.
+Result<bool> erase_box(const Runtime::Impl& runtime, const store::BoxRow& row);
 
 }  // namespace caisson::engine

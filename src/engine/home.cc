@@ -86,9 +86,11 @@ Result<backend::Layout> open_layout(const OpenOptions& options) {
   return backend::Layout{home};
 }
 
-Result<std::string> find_shim(const OpenOptions& options) {
-  std::string asked = options.shim_path;
-  if (asked.empty()) asked = variable("CAISSON_SHIM");
+namespace {
+
+/// One of our own programs: the one asked for, else beside the running executable, else installed.
+Result<std::string> find_program(const std::string& name, const std::string& asked,
+                                 std::string_view reason, const char* of_environment) {
   std::vector<std::string> candidates;
   if (!asked.empty()) {
     candidates = {asked};
@@ -98,10 +100,10 @@ Result<std::string> find_shim(const OpenOptions& options) {
     if (n > 0) {
       std::string directory(self, static_cast<std::size_t>(n));
       directory.resize(directory.rfind('/') + 1);
-      candidates.push_back(directory + "caisson-shim");
-      candidates.push_back(directory + "../libexec/caisson/caisson-shim");
+      candidates.push_back(directory + name);
+      candidates.push_back(directory + "../libexec/caisson/" + name);
     }
-    candidates.emplace_back(CAISSON_LIBEXECDIR "/caisson/caisson-shim");
+    candidates.push_back(CAISSON_LIBEXECDIR "/caisson/" + name);
   }
   for (const std::string& path : candidates) {
     struct stat info{};
@@ -110,9 +112,25 @@ Result<std::string> find_shim(const OpenOptions& options) {
       return path;
   }
   return make_error(
-      Code::kFailedPrecondition, "shim_missing",
-      format("find the shim program: '{}' is not an executable file", candidates.front()),
-      "set CAISSON_SHIM to the path of caisson-shim");
+      Code::kFailedPrecondition, reason,
+      format("find program '{}': '{}' is not an executable file", name, candidates.front()),
+      format("set {} to the path of {}", of_environment, name));
+}
+
+std::string first_of(const std::string& option, const char* name) {
+  return option.empty() ? variable(name) : option;
+}
+
+}  // namespace
+
+Result<std::string> find_shim(const OpenOptions& options) {
+  return find_program("caisson-shim", first_of(options.shim_path, "CAISSON_SHIM"), "shim_missing",
+                      "CAISSON_SHIM");
+}
+
+Result<std::string> find_fetch(const OpenOptions& options) {
+  return find_program("caisson-fetch", first_of(options.fetch_path, "CAISSON_FETCH"),
+                      "fetch_missing", "CAISSON_FETCH");
 }
 
 std::string boot_id() {

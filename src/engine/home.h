@@ -6,6 +6,7 @@
 
 #include "backend/protocol.h"
 #include "caisson/runtime.h"
+#include "store/images.h"
 #include "store/state.h"
 
 namespace caisson::engine {
@@ -14,6 +15,8 @@ namespace caisson::engine {
 Result<backend::Layout> open_layout(const OpenOptions& options);
 /// The shim program. Errors: `shim_missing`.
 Result<std::string> find_shim(const OpenOptions& options);
+/// The program that pulls. Errors: `fetch_missing`.
+Result<std::string> find_fetch(const OpenOptions& options);
 /// This boot's id (random(4), /proc/sys/kernel/random/boot_id).
 std::string boot_id();
 
@@ -37,6 +40,9 @@ class Runtime::Impl final {
   const std::string boot;  ///< this boot's id
   const OpenOptions options;
   mutable store::State state;
+  mutable store::ImageState images{state};
+
+  std::string path(std::string_view below) const { return format("{}/{}", layout.home, below); }
 };
 
 }  // namespace caisson

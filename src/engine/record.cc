@@ -47,6 +47,7 @@ Reading read(const store::BoxRow& row) {
   info.id = row.id;
   info.name = row.name;
   info.error_reason = row.error_reason;
+  info.image_id = row.image;
   info.created_ns = row.created_ns;
   info.started_ns = row.started_ns;
   info.finished_ns = row.finished_ns;

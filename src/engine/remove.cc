@@ -14,7 +14,8 @@ namespace {
 
 /// Files that belong to subordinate ids can only be removed in a namespace that has those ids,
 /// which the shim program knows how to make.
-Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& id) {
+Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& directory,
+                        const std::string& name) {
   const std::string shim = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
@@ -23,20 +24,25 @@ Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& id) {
   pair.theirs.reset();
   control.reset();
   Channel channel(std::move(pair.ours));
-  TRY(channel.send(backend::RemoveRequest{runtime.layout.home + "/boxes", id}));
+  TRY(channel.send(backend::RemoveRequest{directory, name}));
   TRY(channel.reply());
   return {};
 }
 
 }  // namespace
 
-Result<> remove_files(const Runtime::Impl& runtime, const std::string& id) {
-  const std::string boxes = runtime.layout.home + "/boxes";
-  Fd parent = TRY(open_fd(boxes, O_PATH | O_DIRECTORY));
-  Result<> removed = sys::remove_tree(parent.get(), id);
+Result<> remove_tree_of(const Runtime::Impl& runtime, const std::string& directory,
+                        const std::string& name) {
+  Fd parent = TRY(open_fd(directory, O_PATH | O_DIRECTORY));
+  Result<> removed = sys::remove_tree(parent.get(), name);
   if (!removed && ::geteuid() != 0 &&
       (removed.error().sys_errno == EACCES || removed.error().sys_errno == EPERM))
-    removed = remove_by_shim(runtime, id);
+    removed = remove_by_shim(runtime, directory, name);
+  return removed;
+}
+
+Result<> remove_files(const Runtime::Impl& runtime, const std::string& id) {
+  Result<> removed = remove_tree_of(runtime, runtime.layout.home + "/boxes", id);
   if (!removed) return with_context(removed.error(), format("remove files of box '{}'", id));
   ::unlink((runtime.layout.ended() + "/" + id).c_str());
   return {};

@@ -8,6 +8,8 @@
 #include "container/limits.h"
 #include "container/plan.h"
 #include "engine/box_impl.h"
+#include "engine/image_config.h"
+#include "engine/images_impl.h"
 #include "engine/record.h"
 #include "engine/volumes.h"
 #include "image/rootfs.h"
@@ -31,10 +33,25 @@ Result<Runtime> Runtime::open(OpenOptions options) {
   return Runtime(std::move(impl));
 }
 
+namespace {
+
+bool is_image(const std::string& source) {
+  return source != "host:" && !source.starts_with("dir:");
+}
+
+}  // namespace
+
 Result<Box> Runtime::create(const BoxSpec& spec) {
   TRY(validate(spec));
+  engine::BoxImage image;
   BoxSpec real = TRY(engine::with_real_sources(spec));
-  real.source = TRY(image::check_source(spec.source));
+  if (is_image(spec.source)) {
+    image = TRY(engine::take_image(impl_, real));
+    real = std::move(image.spec);
+  } else {
+    real = engine::with_entrypoint(std::move(real));
+    real.source = TRY(image::check_source(spec.source));
+  }
   if (spec.security.seccomp == SeccompMode::kCustom)
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
   if (container::limits_need_host(spec))
@@ -46,6 +63,8 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   row.spec_json = to_json(real);
   row.created_ns = wall_ns();
   row.auto_remove = spec.auto_remove;
+  row.image = image.id;
+  row.rootfs_json = image.rootfs_json;
   TRY(impl_->state.insert(row));
   return Box(std::make_shared<const Box::Impl>(impl_, row.id));
 }
@@ -71,16 +90,32 @@ Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
   return infos;
 }
 
-Result<std::string> Runtime::plan(const BoxSpec& spec) {
-  TRY(validate(spec));
+namespace {
+
+Result<std::string> describe_plan(const Runtime::Impl& runtime, const BoxSpec& spec,
+                                  const Rootfs& rootfs) {
   const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
   const container::Facts facts = TRY(container::gather_facts(cgroups));
-  const image::ResolvedSource source = TRY(image::resolve_source(spec.source, impl_->layout.home));
   constexpr std::uint32_t kExampleIds = 0x70000000;
-  container::Plan plan = TRY(container::make_plan(
-      spec, source.rootfs, facts, impl_->layout.box("<id>"), facts.root ? kExampleIds : 0));
+  container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, runtime.layout.box("<id>"),
+                                                  facts.root ? kExampleIds : 0));
   plan.warnings = TRY(container::check_limits(spec, cgroups));
   return container::describe(plan);
+}
+
+}  // namespace
+
+Result<std::string> Runtime::plan(const BoxSpec& spec) {
+  TRY(validate(spec));
+  if (is_image(spec.source)) {
+    const engine::BoxImage image = TRY(engine::take_image(impl_, spec));
+    store::BoxRow row;
+    row.rootfs_json = image.rootfs_json;
+    return describe_plan(*impl_, image.spec, TRY(engine::rootfs_of(*impl_, row)));
+  }
+  image::ResolvedSource source = TRY(image::resolve_source(spec.source, impl_->layout.home));
+  source.rootfs.strategy = spec.rootfs;
+  return describe_plan(*impl_, engine::with_entrypoint(spec), source.rootfs);
 }
 
 }  // namespace caisson

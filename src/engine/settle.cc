@@ -116,7 +116,7 @@ Result<> recover(const Runtime::Impl& runtime) {
       if (is_live(settled.state)) continue;
       if (settled.auto_remove) {
         TRY(remove_files(runtime, settled.id));
-        [[maybe_unused]] const bool erased = TRY(runtime.state.erase(settled.id));
+        [[maybe_unused]] const bool erased = TRY(erase_box(runtime, settled));
       }
     }
     ::unlink((ended + "/" + entry->d_name).c_str());

@@ -11,8 +11,10 @@
 #include "base/scope_exit.h"
 #include "base/subprocess.h"
 #include "engine/box_impl.h"
+#include "engine/images_impl.h"
 #include "engine/record.h"
 #include "image/rootfs.h"
+#include "spec/image_ref.h"
 #include "spec/state_json.h"
 #include "sys/socket.h"
 
@@ -42,6 +44,16 @@ Result<Channel> spawn_shim(const Runtime::Impl& runtime, const Fd& claim) {
   return Channel(std::move(pair.ours));
 }
 
+/// A program of another machine runs where the kernel knows an interpreter for it.
+void warn_of_platform(const BoxSpec& spec, std::vector<std::string>& warnings) {
+  if (spec.platform.empty()) return;
+  const Result<spec::Platform> platform = spec::parse_platform(spec.platform);
+  const spec::Platform host = spec::host_platform();
+  if (platform && !spec::fits(host, *platform))
+    warnings.push_back(
+        format("the image is for {}, this host is {}", spec.platform, spec::to_string(host)));
+}
+
 Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, bool attach,
                           Result<Channel> spawned, backend::Started& started) {
   const std::int64_t begin = boot_ns();
@@ -50,8 +62,13 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   request.id = row.id;
   request.layout = runtime.layout;
   request.spec = TRY(spec_of(row));
-  image::ResolvedSource source =
-      TRY(image::resolve_source(request.spec.source, runtime.layout.home));
+  image::ResolvedSource source;
+  if (row.image.empty()) {
+    source = TRY(image::resolve_source(request.spec.source, runtime.layout.home));
+    source.rootfs.strategy = request.spec.rootfs;
+  } else {
+    source.rootfs = TRY(rootfs_of(runtime, row));
+  }
   request.rootfs = std::move(source.rootfs);
   request.attach = attach;
   request.fail_at = injected_fault();
@@ -62,8 +79,9 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   Result<backend::Reply> reply = channel.reply();
   if (!reply && reply.error().reason == "box_gone")
     return make_error(Code::kInternal, "shim_died", "start box: its shim died");
-  if (!reply) return reply.error();
+  if (!reply) return missing_layer(request.rootfs).value_or(reply.error());
   if (reply->started) started = *reply->started;
+  warn_of_platform(request.spec, started.warnings);
   started.stages.push_back({"total", std::chrono::nanoseconds(boot_ns() - begin)});
   std::vector<Fd> fds = channel.take_fds();
   return StartedBox{std::move(channel), std::move(fds), std::move(request.spec)};

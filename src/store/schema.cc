@@ -37,6 +37,47 @@ CREATE INDEX boxes_live ON boxes (state)
   WHERE state IN ('starting', 'running', 'paused', 'stopping');
 CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE boxes ADD COLUMN image TEXT NOT NULL DEFAULT '';
+ALTER TABLE boxes ADD COLUMN rootfs_json TEXT NOT NULL DEFAULT '';
+CREATE INDEX boxes_by_image ON boxes (image) WHERE image <> '';
+CREATE TABLE images (
+  id TEXT PRIMARY KEY NOT NULL,
+  config_digest TEXT NOT NULL,
+  os TEXT NOT NULL,
+  architecture TEXT NOT NULL,
+  variant TEXT NOT NULL,
+  created TEXT NOT NULL,
+  pulled_ns INTEGER NOT NULL,
+  used_ns INTEGER NOT NULL,
+  removed INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX images_by_config ON images (config_digest);
+CREATE TABLE image_names (
+  name TEXT PRIMARY KEY NOT NULL,
+  image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX image_names_by_image ON image_names (image);
+CREATE TABLE image_layers (
+  image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  chain_id TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  diff_id TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  PRIMARY KEY (image, position)
+) WITHOUT ROWID;
+CREATE INDEX image_layers_by_chain ON image_layers (chain_id);
+CREATE TABLE image_blobs (
+  image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+  digest TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  PRIMARY KEY (image, digest)
+) WITHOUT ROWID;
+CREATE INDEX image_blobs_by_digest ON image_blobs (digest);
+CREATE TABLE layers (chain_id TEXT PRIMARY KEY NOT NULL, disk_bytes INTEGER NOT NULL) WITHOUT ROWID;
+)sql",
 };
 
 /// The modes hold under any umask.

@@ -220,6 +220,22 @@ Result<bool> Database::tidy() {
   return sqlite_error(code, handle_.get(), "tidy state", place_->path);
 }
 
+Result<Transaction> Transaction::begin(Database& database) {
+  TRY(database.execute("BEGIN IMMEDIATE"));
+  return Transaction(database);
+}
+
+Transaction::~Transaction() {
+  if (database_ == nullptr) return;
+  [[maybe_unused]] const Result<> undone = database_->execute("ROLLBACK");
+}
+
+Result<> Transaction::commit() {
+  TRY(database_->execute("COMMIT"));
+  database_ = nullptr;
+  return {};
+}
+
 int Database::changes() const { return sqlite3_changes(handle_.get()); }
 
 }  // namespace caisson::store

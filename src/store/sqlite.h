@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -91,6 +92,21 @@ class Database final {
   std::unique_ptr<sqlite3, CloseDatabase> handle_;
   // After handle_, so that the statements are gone before the connection.
   std::unordered_map<std::string, std::unique_ptr<sqlite3_stmt, CloseStatement>> statements_;
+};
+
+/// A transaction that will write: it has SQLite's only write lock from its beginning, so what it
+/// reads stays true. Rolled back unless committed.
+class Transaction final {
+ public:
+  static Result<Transaction> begin(Database& database);
+  Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  Result<> commit();
+
+ private:
+  explicit Transaction(Database& database) : database_(&database) {}
+  Database* database_;
 };
 
 }  // namespace caisson::store

@@ -30,6 +30,8 @@ struct BoxRow {
   std::string stages_json;
   std::string warnings_json;
   bool auto_remove = false;
+  std::string image;  ///< digest of its image's manifest; the image stays while the row is there
+  std::string rootfs_json;  ///< of an image: what its root is made of
   friend bool operator==(const BoxRow&, const BoxRow&) = default;
 };
 
@@ -61,7 +63,7 @@ class State final {
   /// `state_read_only`, `state_unavailable`, `disk_full`; these can come from every call.
   static Result<State> open(const std::string& home);
 
-  /// `name_taken` when another box has the name.
+  /// `name_taken` when another box has the name; `image_not_found` when its image has been removed.
   Result<> insert(const BoxRow& row);
   Result<std::optional<BoxRow>> find(std::string_view id);
   /// An id, a name, or the beginning of exactly one id, tried in this order. `box_not_found`,
@@ -90,6 +92,8 @@ class State final {
   explicit State(Database database)
       : mutex_(std::make_unique<std::mutex>()), database_(std::move(database)) {}
 
+  friend class ImageState;
+  Result<> insert_row(const BoxRow& row);
   Result<> write_meta(std::string_view key, std::string_view value);
 
   std::unique_ptr<std::mutex> mutex_;  // on the heap, so that a State can be moved

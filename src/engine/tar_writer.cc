@@ -1,0 +1,112 @@
+#include "engine/tar_writer.h"
+
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/fd.h"
+
+namespace caisson::engine {
+namespace {
+
+constexpr std::size_t kBlock = 512;
+
+/// The fields of a header (tar(5), "POSIX ustar archives").
+struct Header {
+  std::array<char, kBlock> bytes{};
+
+  void text(std::size_t at, std::string_view value) {
+    std::copy(value.begin(), value.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+  /// `width` bytes: octal digits and a NUL; what is too large in base 256 with the top bit set.
+  void number(std::size_t at, std::size_t width, std::uint64_t value) {
+    if (value >> (3 * (width - 1)) == 0) {
+      for (std::size_t i = width - 1; i-- > 0; value >>= 3)
+        bytes[at + i] = static_cast<char>('0' + (value & 7));
+      return;
+    }
+    for (std::size_t i = width; i-- > 0; value >>= 8)
+      bytes[at + i] = static_cast<char>(value & 0xff);
+    bytes[at] = static_cast<char>(0x80);
+  }
+  void checksum() {
+    text(148, "        ");
+    unsigned sum = 0;
+    for (const char c : bytes) sum += static_cast<unsigned char>(c);
+    number(148, 7, sum);
+    bytes[154] = '\0';
+    bytes[155] = ' ';
+  }
+};
+
+}  // namespace
+
+Result<> TarWriter::write(std::string_view bytes) { return write_all(fd_, bytes, name_); }
+
+Result<> TarWriter::header(const std::string& member, std::uint64_t size) {
+  if (member.size() > 100)
+    return make_error(Code::kInvalidArgument, "name_invalid",
+                      format("write archive '{}': member '{}' has a long name", name_, member));
+  Header header;
+  header.text(0, member);
+  header.number(100, 8, 0644);
+  header.number(108, 8, 0);
+  header.number(116, 8, 0);
+  header.number(124, 12, size);
+  header.number(136, 12, 0);
+  header.text(156, "0");
+  header.text(257, "ustar");
+  header.text(263, "00");
+  header.checksum();
+  return write({header.bytes.data(), header.bytes.size()});
+}
+
+Result<> TarWriter::pad(std::uint64_t size) {
+  const std::string zeros((kBlock - size % kBlock) % kBlock, '\0');
+  return write(zeros);
+}
+
+Result<> TarWriter::add(const std::string& member, std::string_view content) {
+  TRY(header(member, content.size()));
+  TRY(write(content));
+  return pad(content.size());
+}
+
+Result<> TarWriter::copy(int file, std::uint64_t size) {
+  off_t offset = 0;
+  while (static_cast<std::uint64_t>(offset) < size) {
+    const std::uint64_t left = size - static_cast<std::uint64_t>(offset);
+    const ssize_t n = ::sendfile(fd_, file, &offset,
+                                 static_cast<std::size_t>(std::min<std::uint64_t>(left, 1u << 30)));
+    if (n > 0) continue;
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0)
+      return make_error(Code::kDataLoss, "blob_missing",
+                        format("write archive '{}': a blob is shorter than it should be", name_));
+    if (errno != EINVAL && errno != ENOSYS) return sys_error("write to", name_);
+    // sendfile(2) does not write to files that were opened for appending.
+    std::array<char, 64 << 10> buffer;
+    const ssize_t got =
+        ::pread(file, buffer.data(), std::min<std::uint64_t>(left, buffer.size()), offset);
+    if (got <= 0)
+      return got < 0 ? sys_error("read blob for", name_)
+                     : make_error(Code::kDataLoss, "blob_missing",
+                                  format("write archive '{}': a blob is too short", name_));
+    TRY(write({buffer.data(), static_cast<std::size_t>(got)}));
+    offset += got;
+  }
+  return {};
+}
+
+Result<> TarWriter::add_file(const std::string& member, int file, std::uint64_t size) {
+  TRY(header(member, size));
+  TRY(copy(file, size));
+  return pad(size);
+}
+
+Result<> TarWriter::finish() { return write(std::string(2 * kBlock, '\0')); }
+
+}  // namespace caisson::engine

@@ -1,0 +1,36 @@
+// TarWriter: a tar archive (POSIX.1-1988 ustar), written to a descriptor as it is made.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace caisson::engine {
+
+/// The same members make the same bytes: every member is of root, mode 0644, from the epoch.
+class TarWriter final {
+ public:
+  /// `fd` is borrowed; `name` is for messages.
+  TarWriter(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+
+  /// Names have at most 100 bytes.
+  Result<> add(const std::string& member, std::string_view content);
+  /// `size` bytes of a regular file from its beginning; uses no memory of ours where the kernel can
+  /// copy by itself.
+  Result<> add_file(const std::string& member, int file, std::uint64_t size);
+  /// The end of the archive.
+  Result<> finish();
+
+ private:
+  Result<> header(const std::string& member, std::uint64_t size);
+  Result<> pad(std::uint64_t size);
+  Result<> write(std::string_view bytes);
+  Result<> copy(int file, std::uint64_t size);
+
+  int fd_;
+  std::string name_;
+};
+
+}  // namespace caisson::engine
