@@ -290,12 +290,6 @@ Result<Reply> decode_reply(std::string_view payload) {
   return as_protocol_error(reply_of(TRY(wire::decode_cbor(payload))));
 }
 
-std::string to_json(const Rootfs& rootfs) { return encode_rootfs(rootfs).dump(); }
-
-Result<Rootfs> rootfs_from_json(std::string_view text) {
-  return decode_rootfs(TRY(spec::parse_json(text)));
-}
-
 std::string encode_exit(const ExitInfo& exit) {
   return wire::encode_cbor({{"exit", spec::encode(exit)}});
 }

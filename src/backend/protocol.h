@@ -71,10 +71,6 @@ struct Reply {
 std::string encode_reply(const Reply& reply);
 Result<Reply> decode_reply(std::string_view payload);
 
-/// A root file system as a box's record keeps it, JSON.
-std::string to_json(const Rootfs& rootfs);
-Result<Rootfs> rootfs_from_json(std::string_view text);
-
 std::string encode_exit(const ExitInfo& exit);
 Result<ExitInfo> decode_exit(std::string_view payload);
 

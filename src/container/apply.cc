@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,17 +15,6 @@ namespace caisson::container {
 using sys::Below;
 
 namespace {
-
-/// The path was without links when the box was made. Another box or user that can write to a part
-/// of it may have put one there since, which would show this box whatever it leads to.
-Result<Fd> open_source(const std::string& path, std::string_view what) {
-  Result<Fd> source = sys::open_real(path, O_PATH);
-  if (source || source.error().sys_errno != ELOOP) return source;
-  return make_error(Code::kFailedPrecondition,
-                    what == "image" ? "image_unsafe" : "mount_source_unsafe",
-                    format("open {} '{}': it has become a symbolic link", what, path),
-                    "a box is shown the path as it was when the box was made; make it anew");
-}
 
 /// The place for a mount, or the error of making it.
 Result<Fd> made_target(Result<Fd> target) {
@@ -51,17 +39,6 @@ Result<> Apply::run(unsigned fail_at) {
   return {};
 }
 
-/// New files in the box's tree belong to the box's root. The overlay must be made so too: its
-/// mounter acts on the upper directory, and the host's root is not mapped there.
-Result<> Apply::become_box_root() const {
-  ::setfsgid(plan_.ids.first);
-  ::setfsuid(plan_.ids.first);
-  // A change from fsuid 0 takes the file capabilities out of the effective set, capabilities(7).
-  if (const int err = sys::raise_effective(); err != 0)
-    return errno_error(err, "raise capabilities", "");
-  return {};
-}
-
 Result<> Apply::take(const JoinCgroups&) {
   if (const int err = sys::join_cgroups(cgroups_.data(), cgroups_.size()); err != 0)
     return errno_error(err, "join cgroups", "");
@@ -70,50 +47,6 @@ Result<> Apply::take(const JoinCgroups&) {
 }
 
 Result<> Apply::take(const PrivateMounts&) { return sys::make_private(); }
-
-/// A path through which overlayfs reaches the directory, with ids mapped. The mapped copy is
-/// attached over its origin (in this namespace only), because kernels before 6.15 do not take
-/// layers from detached mounts.
-Result<std::string> Apply::layer(Fd directory, const std::string& path, bool map_ids) {
-  if (map_ids) {
-    Fd copy = TRY(sys::clone_mount(directory.get(), path, Below::kExclude));
-    TRY(sys::set_idmap(copy.get(), userns_, path));
-    TRY(sys::attach(copy.get(), directory.get(), path));
-    directory = std::move(copy);
-  }
-  layers_.push_back(std::move(directory));
-  return format("/proc/self/fd/{}", layers_.back().get());
-}
-
-Result<> Apply::take(const MountRoot& step) {
-  std::string lowers;
-  for (const std::string& lower : step.lowers)
-    lowers += (lowers.empty() ? "" : ":") +
-              TRY(layer(TRY(open_source(lower, "image")), lower, step.map_ids));
-  // Taken before the data directory is covered by its mapped copy: the root is attached here.
-  Fd place = TRY(open_fd(step.data, O_PATH | O_DIRECTORY));
-  const std::string data =
-      TRY(layer(TRY(open_fd(step.data, O_PATH | O_DIRECTORY)), step.data, step.map_ids));
-  TRY(become_box_root());
-  // volatile: without it, every end of a box would sync the whole file system below.
-  sys::FsOptions options = {{"lowerdir", lowers},
-                            {"upperdir", data + "/upper"},
-                            {"workdir", data + "/work"},
-                            {"volatile", ""}};
-  if (!plan_.facts.root) options.emplace_back("userxattr", "");
-  Result<Fd> overlay = sys::make_mount("overlay", options, {.nosuid = false, .nodev = true});
-  if (!overlay) {
-    Error error = overlay.error();
-    error.reason = error.sys_errno == ENOSPC ? "disk_full" : "overlay_unavailable";
-    error.hint =
-        "the home directory must be on a file system that can hold an overlay's upper "
-        "directory (not an overlay itself, nor NFS)";
-    return error;
-  }
-  TRY(sys::attach(overlay->get(), place.get(), step.data));
-  root_.emplace(std::move(*overlay));
-  return {};
-}
 
 /// Where something is mounted. The standard places may not be symbolic links of the image.
 Result<Fd> Apply::mount_point(const std::string& target) const {
@@ -251,6 +184,20 @@ Result<> Apply::take(const RaiseLoopback&) {
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return sys_error("bring up", "lo");
   return {};
+}
+
+Result<> Apply::take(const KeepWritable& step) {
+  Fd place = TRY(made_target(root_->make_path(step.path)));
+  // What an image calls a volume may be anything. The root itself is none, nor is a place on a
+  // mount of ours: a copy of /proc would be one without its masks.
+  struct statx root{}, there{};
+  constexpr unsigned kWanted = STATX_INO | STATX_MNT_ID;
+  if (::statx(root_->fd(), "", AT_EMPTY_PATH, kWanted, &root) < 0 ||
+      ::statx(place.get(), "", AT_EMPTY_PATH, kWanted, &there) < 0)
+    return sys_error("stat in box", step.path);
+  if (there.stx_mnt_id != root.stx_mnt_id || there.stx_ino == root.stx_ino) return {};
+  Fd tree = TRY(sys::clone_mount(place.get(), step.path, Below::kExclude));
+  return sys::attach(tree.get(), place.get(), step.path);
 }
 
 Result<> Apply::take(const ChangeRoot& step) {

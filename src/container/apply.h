@@ -29,6 +29,7 @@ class Apply final {
   Result<> take(const JoinCgroups&);
   Result<> take(const PrivateMounts&);
   Result<> take(const MountRoot&);
+  Result<> take(const MountMerged&);
   Result<> take(const MountBind&);
   Result<> take(const MountFs&);
   Result<> take(const DeviceNode&);
@@ -38,9 +39,12 @@ class Apply final {
   Result<> take(const SetHostname&);
   Result<> take(const WriteSysctl&);
   Result<> take(const RaiseLoopback&);
+  Result<> take(const KeepWritable&);
   Result<> take(const ChangeRoot&);
 
   Result<std::string> layer(Fd directory, const std::string& path, bool map_ids);
+  Result<std::vector<std::string>> lower_paths(const MountRoot& step);
+  static Result<Fd> open_source(const std::string& path, std::string_view what);
   Result<Fd> mount_point(const std::string& target) const;
   Result<> become_box_root() const;
 

@@ -18,9 +18,14 @@ struct Describe {
   std::string operator()(const PrivateMounts&) const { return "make mounts private"; }
   std::string operator()(const MountRoot& s) const {
     std::string lowers;
-    for (const std::string& lower : s.lowers) lowers += (lowers.empty() ? "" : ":") + lower;
+    for (const std::string& lower : s.lowers)
+      lowers += (lowers.empty() ? "" : ":") +
+                (s.lower_parent.empty() ? lower : s.lower_parent + "/" + lower);
     return format("mount root: overlay lower={} upper={}/upper{}", lowers, s.data,
                   s.map_ids ? " idmapped" : "");
+  }
+  std::string operator()(const MountMerged& s) const {
+    return format("mount root: {}/rootfs{}", s.data, s.map_ids ? " idmapped" : "");
   }
   std::string operator()(const MountBind& s) const {
     return format("bind {} on {} ({}{})", s.source, s.target, text_of(s.flags),
@@ -45,6 +50,7 @@ struct Describe {
     return format("sysctl {} = {}", s.name, s.value);
   }
   std::string operator()(const RaiseLoopback&) const { return "bring up lo"; }
+  std::string operator()(const KeepWritable& s) const { return format("keep writable {}", s.path); }
   std::string operator()(const ChangeRoot& s) const {
     return s.read_only ? "change root, read-only" : "change root";
   }

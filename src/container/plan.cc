@@ -45,7 +45,10 @@ class Planner final {
   void run() {
     add(JoinCgroups{});
     add(PrivateMounts{});
-    add(MountRoot{rootfs_.lowers, data_, plan_.facts.root});
+    if (rootfs_.strategy == RootfsStrategy::kMerged)
+      add(MountMerged{data_, plan_.facts.root});
+    else
+      add(MountRoot{rootfs_.lowers, rootfs_.lower_parent, data_, plan_.facts.root});
     views();
     proc_and_sys();
     dev();
@@ -53,7 +56,9 @@ class Planner final {
     user_mounts();
     hide();
     identity();
-    add(ChangeRoot{spec_.read_only_root || spec_.profile == Profile::kMinimal});
+    const bool read_only = spec_.read_only_root || spec_.profile == Profile::kMinimal;
+    if (read_only) volumes();
+    add(ChangeRoot{read_only});
   }
 
  private:
@@ -139,6 +144,14 @@ class Planner final {
     for (const char* path :
          {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"})
       add(ReadOnlyPath{path});
+  }
+
+  /// An image's volumes are for what its program writes: they stay writable, unless something else
+  /// is mounted there.
+  void volumes() {
+    for (const std::string& path : rootfs_.volumes)
+      if (std::ranges::none_of(spec_.mounts, [&](const Mount& m) { return m.target == path; }))
+        add(KeepWritable{path});
   }
 
   void identity() {

@@ -39,6 +39,11 @@ struct JoinCgroups {};
 struct PrivateMounts {};
 struct MountRoot {  ///< an overlay; `upper` and `work` are directories in `data`
   std::vector<std::string> lowers;
+  std::string lower_parent;  ///< as in Rootfs
+  std::string data;
+  bool map_ids = false;
+};
+struct MountMerged {  ///< the box's own copy of an image, `data`/rootfs
   std::string data;
   bool map_ids = false;
 };
@@ -73,12 +78,15 @@ struct WriteSysctl {  ///< a namespaced one, below /proc/sys
   std::string name, value;
 };
 struct RaiseLoopback {};
+struct KeepWritable {  ///< a directory that does not become read-only with the root
+  std::string path;
+};
 struct ChangeRoot {
   bool read_only = false;
 };
-using Step =
-    std::variant<JoinCgroups, PrivateMounts, MountRoot, MountBind, MountFs, DeviceNode, MakeSymlink,
-                 MaskPath, ReadOnlyPath, SetHostname, WriteSysctl, RaiseLoopback, ChangeRoot>;
+using Step = std::variant<JoinCgroups, PrivateMounts, MountRoot, MountMerged, MountBind, MountFs,
+                          DeviceNode, MakeSymlink, MaskPath, ReadOnlyPath, SetHostname, WriteSysctl,
+                          RaiseLoopback, KeepWritable, ChangeRoot>;
 
 struct Plan {
   Facts facts;

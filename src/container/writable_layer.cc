@@ -10,8 +10,14 @@ namespace caisson::container {
 
 Result<> make_writable_layer(const std::string& data, const Rootfs& rootfs, bool root) {
   struct stat top{};
-  if (::stat(rootfs.lowers.front().c_str(), &top) < 0)
-    return sys_error("stat", rootfs.lowers.front());
+  const std::string topmost = rootfs.lower_parent.empty()
+                                  ? rootfs.lowers.front()
+                                  : rootfs.lower_parent + "/" + rootfs.lowers.front();
+  if (::stat(topmost.c_str(), &top) < 0) {
+    Error error = sys_error("look at image layer", topmost);
+    error.reason = "image_damaged";
+    return error;
+  }
   const std::string upper = data + "/upper", work = data + "/work";
   if (::mkdir(upper.c_str(), 0755) < 0) {
     if (errno != EEXIST) return sys_error("create directory", upper);

@@ -1,6 +1,7 @@
 // Images as one archive: an OCI layout (image-spec, image-layout.md) that docker load takes too.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <map>
 
 #include "engine/images_impl.h"

@@ -2,9 +2,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backend/protocol.h"
 #include "engine/image_config.h"
 #include "engine/images_impl.h"
+#include "spec/state_json.h"
 
 namespace caisson::engine {
 namespace {
@@ -58,12 +58,12 @@ Result<BoxImage> take_image(const std::shared_ptr<const Runtime::Impl>& runtime,
   image.spec = TRY(with_image(spec, config.config));
   image.spec.platform = spec::to_string({row->os, row->architecture, row->variant});
   image.id = row->id;
-  image.rootfs_json = backend::to_json(rootfs_of_image(*row, config.config, spec.rootfs));
+  image.rootfs_json = spec::to_json(rootfs_of_image(*row, config.config, spec.rootfs));
   return image;
 }
 
 Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row) {
-  Result<Rootfs> rootfs = backend::rootfs_from_json(row.rootfs_json);
+  Result<Rootfs> rootfs = spec::rootfs_from_state(row.rootfs_json);
   if (!rootfs)
     return make_error(
         Code::kDataLoss, "state_corrupt",

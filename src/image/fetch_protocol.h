@@ -15,9 +15,9 @@
 namespace caisson::image {
 
 constexpr int kFetchVersion = 1;
-constexpr std::size_t kMaxMessage = 128 << 10;
-constexpr std::size_t kMaxLayers = 499;            ///< overlayfs takes 500 lower directories
-constexpr std::size_t kMaxDocument = 4u << 20;     ///< manifest, index, configuration
+constexpr std::size_t kMaxMessage = 160 << 10;  ///< below net.core.wmem_default
+constexpr std::size_t kMaxLayers = 499;         ///< overlayfs takes 500 lower directories
+constexpr std::size_t kMaxDocument = 4u << 20;  ///< manifest, index, configuration
 
 /// One place to ask for a repository: a mirror, or the registry itself as the last.
 struct Endpoint {
@@ -25,7 +25,7 @@ struct Endpoint {
   std::string repository;  ///< as this endpoint names it
   bool plain_http = false;
   bool skip_verify = false;
-  std::string ca;          ///< PEM text to trust besides the system's; may be empty
+  std::string ca;  ///< PEM text to trust besides the system's; may be empty
   std::string username, password, identity_token, registry_token;  ///< may be empty
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
@@ -37,14 +37,14 @@ enum class SourceKind { kRegistry, kOciDirectory, kOciArchive, kDockerArchive };
 struct PullRequest {
   std::string id;  ///< a ULID: what it unpacks is in fetch/staging/<id>/<hex of chain id>/
   SourceKind kind = SourceKind::kRegistry;
-  std::string reference;  ///< for messages: as the user wrote it
-  std::string name;       ///< canonical name the image gets; empty: it has none
-  std::string tag, digest;          ///< what to ask for: a digest wins. Archives: a name inside
+  std::string reference;    ///< for messages: as the user wrote it
+  std::string name;         ///< canonical name the image gets; empty: it has none
+  std::string tag, digest;  ///< what to ask for: a digest wins. Archives: a name inside
   bool all_images = false;
   std::string os, architecture, variant;
   std::vector<Endpoint> endpoints;  ///< registries only, in the order to try
   std::string http_proxy, https_proxy, no_proxy;
-  unsigned parallel = 3;            ///< downloads at a time
+  unsigned parallel = 3;  ///< downloads at a time
   friend bool operator==(const PullRequest&, const PullRequest&) = default;
 };
 
@@ -66,7 +66,15 @@ struct LoginRequest {
   std::string http_proxy, https_proxy, no_proxy;
   friend bool operator==(const LoginRequest&, const LoginRequest&) = default;
 };
-using FetchRequest = std::variant<PullRequest, VerifyRequest, LoginRequest>;
+/// From the source to the supervisor, never from the engine: unpack this blob. Descriptors: the
+/// blob for reading, and unless it is complete the feed (fetch/unpacker.h).
+struct UnpackRequest {
+  VerifyLayer layer;
+  bool unpack = true;  ///< false: the tree is there, only the blob is to be proved
+  std::size_t index = 0, count = 0;
+  friend bool operator==(const UnpackRequest&, const UnpackRequest&) = default;
+};
+using FetchRequest = std::variant<PullRequest, VerifyRequest, LoginRequest, UnpackRequest>;
 
 std::string encode(const FetchRequest& request);
 Result<FetchRequest> decode_fetch_request(std::string_view text);

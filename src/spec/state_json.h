@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "caisson/box.h"
+#include "spec/rootfs.h"
 
 namespace caisson::spec {
 
@@ -16,7 +17,10 @@ std::string to_json(const ExecSpec& spec);
 std::string to_json(const std::vector<StageTiming>& stages);
 std::string to_json(const std::vector<std::string>& texts);
 
+std::string to_json(const Rootfs& rootfs);
+
 Result<BoxSpec> box_spec_from_state(std::string_view text);
+Result<Rootfs> rootfs_from_state(std::string_view text);
 Result<ExecSpec> exec_spec_from_json(std::string_view text);  // a request: refuses unknown fields
 Result<ExitInfo> exit_info_from_json(std::string_view text);
 Result<Usage> usage_from_json(std::string_view text);

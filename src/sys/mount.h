@@ -23,6 +23,15 @@ using FsOptions = std::vector<std::pair<std::string, std::string>>;
 
 /// A detached mount of a new instance of file system `type`.
 Result<Fd> make_mount(const std::string& type, const FsOptions& options, MountFlags flags);
+/// A detached overlay. `lowers`: paths of the lower directories, topmost first, at most 500 (the
+/// kernel's OVL_MAX_STACK). Before Linux 6.7, which has no `lowerdir+`, more than some 12 of them
+/// go through mount(2), whose page of options holds some 220; `place`, a directory of this mount
+/// namespace, is where that mount is made for a moment. `too_many_layers` when they do not fit.
+Result<Fd> make_overlay(const std::vector<std::string>& lowers, const FsOptions& options,
+                        MountFlags flags, int place);
+/// The way of older kernels alone; for the test of it.
+Result<Fd> make_overlay_by_page(const std::vector<std::string>& lowers, const FsOptions& options,
+                                MountFlags flags, int place);
 /// Whether an operation includes the mounts below the one it names.
 enum class Below { kExclude, kInclude };
 /// A detached copy of the mount at `fd` (a directory or file opened with O_PATH).
