@@ -15,8 +15,8 @@ target_link_libraries(caisson INTERFACE SQLite::SQLite3 PkgConfig::SECCOMP PkgCo
 
 install(TARGETS caisson EXPORT caissonTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/caisson DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-# The command finds the shim relative to itself, as ../libexec/caisson/caisson-shim.
-foreach(program caisson_cli caisson_shim)
+# The command finds the other programs relative to itself, in ../libexec/caisson.
+foreach(program caisson_cli caisson_shim caisson_fetch)
   if(TARGET ${program})
     get_target_property(name ${program} OUTPUT_NAME)
     set(folder ${CMAKE_INSTALL_BINDIR})
