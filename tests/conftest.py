@@ -112,6 +112,7 @@ def home(request, bin_dir, kept):
     failed = request.node.stash.get(CALL_FAILED, True)
     if failed and not broken:
         remove_boxes(caisson)
+        remove_images(caisson)
     caisson.note_ids(b"")
     check = LeakCheck(folder, caisson.ids, before)
     left = check.find()
@@ -119,6 +120,7 @@ def home(request, bin_dir, kept):
         check.kill_stray()
     if not broken:
         left += remove_boxes(caisson)
+        left += remove_images(caisson)
         if not left and not failed:
             view.take_back(folder / "h")
     left += erase(folder)
@@ -142,6 +144,26 @@ def remove_boxes(caisson):
     if folder.is_dir():
         problems += [f"file {path}" for path in folder.iterdir()]
     return problems
+
+
+def remove_images(caisson):
+    """Removes every image through the CLI, which must empty the images' directories: their files
+    belong to ids that only the program can act for."""
+    home = Path(caisson.home)
+    if not any((home / name).is_dir() for name in ("blobs", "layers", "fetch")):
+        return []
+    try:
+        done = caisson("image", "prune", "-a", "--grace", "0s")
+    except (subprocess.TimeoutExpired, TimeoutError) as error:
+        return [f"images: {error}"]
+    problems = [f"caisson image prune: {done.stderr}"] if done.returncode != 0 else []
+    return problems + [f"file {path}" for path in image_files(home)]
+
+
+def image_files(home):
+    """Everything of images that is in a home; the directories for it do not count."""
+    return sorted(path for pattern in ("blobs/sha256/*", "layers/*", "fetch/*/*", "disks/*")
+                  for path in Path(home).glob(pattern))
 
 
 def erase(folder):
