@@ -8,12 +8,6 @@
 
 namespace caisson::fetch {
 
-std::string LayerTest::xattr(const std::string& name, const char* key) const {
-  char value[256];
-  const ssize_t n = ::lgetxattr((top() + "/" + name).c_str(), key, value, sizeof value);
-  return n < 0 ? "(none)" : std::string(value, static_cast<std::size_t>(n));
-}
-
 namespace {
 
 #define ASSERT_OK(expr)                                                                \
