@@ -102,7 +102,8 @@ TEST(Decompress, DamagedAndCutOff) {
   EXPECT_EQ(expand(kZstd, zst.substr(0, zst.size() - 3), 4096, 65'536),
             "(the zstd stream is cut off)");
   EXPECT_EQ(expand(kGzip, "", 4096, 4096), "(the gzip stream is cut off)");
-  EXPECT_EQ(expand(kGzip, gz + "junk and more of it", 4096, 65'536), "(it is no gzip stream (no header))");
+  EXPECT_EQ(expand(kGzip, gz + "junk and more of it", 4096, 65'536),
+            "(it is no gzip stream (no header))");
   std::string wrong = gz;
   wrong[wrong.size() - 6] ^= 1;
   EXPECT_EQ(expand(kGzip, wrong, 4096, 65'536), "(it is no gzip stream (wrong checksum))");

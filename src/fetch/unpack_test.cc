@@ -24,7 +24,7 @@ TEST_F(Unpack, FilesDirectoriesAndLinks) {
   tar.add({.name = "/a/g",
            .content = {},
            .link = {},
-           .mode = 0,
+           .mode = 0600,
            .mtime = "77",
            .pax = {{"mtime", "12.5"}}});
   tar.symlink("a/s", "/etc/passwd").link("h", "./a/f").link("hs", "a/s");
