@@ -4,17 +4,60 @@ _caisson_boxes() {
   caisson ps "$@" --no-trunc 2>/dev/null | awk 'NR > 1 { print $1 } NR > 1 && $2 !~ /:/ { print $2 }'
 }
 
+_caisson_images() {
+  caisson images --no-trunc 2>/dev/null |
+    awk 'NR > 1 && NF > 7 { print $1 == "<none>" ? $3 : $1 ":" $2 }'
+}
+
+# Options of the commands about images; `image ls` and others are the same as `images`.
+_caisson_image_options() {
+  case $1 in
+    pull) echo "--platform -q --quiet --json --help" ;;
+    images|ls) echo "-a --all -q --quiet --filter --no-trunc --json --help" ;;
+    rmi|rm) echo "-f --force --json --help" ;;
+    prune) echo "-a --all -f --force --grace --high --low --json --help" ;;
+    login) echo "-u --username --password-stdin --help" ;;
+    history) echo "--no-trunc --json --help" ;;
+    load) echo "-i --input --platform -q --quiet --json --help" ;;
+    save|disk) echo "-o --output --help" ;;
+    fsck) echo "--json --help" ;;
+    *) echo "--help" ;;
+  esac
+}
+
+# Completes a command about images, `image` itself left out.
+_caisson_image() {
+  local cur=$2
+  case $1 in
+    load|save|disk)
+      if [[ $prev == -i || $prev == --input || $prev == -o || $prev == --output ]]; then
+        COMPREPLY=($(compgen -f -- "$cur"))
+        return
+      fi ;;
+  esac
+  if [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W "$(_caisson_image_options "$1")" -- "$cur"))
+    return
+  fi
+  case $1 in
+    pull) COMPREPLY=($(compgen -W "docker:// oci: oci-archive: docker-archive:" -- "$cur")) ;;
+    rmi|rm|inspect|history|tag|save|disk)
+      COMPREPLY=($(compgen -W "$(_caisson_images)" -- "$cur")) ;;
+  esac
+}
+
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands="run create start exec attach ps inspect logs stats wait stop kill rm debug
-    completion version help"
+  local commands="run create start exec attach ps inspect logs stats wait stop kill rm pull
+    images rmi image prune login logout debug completion version help"
   local box_options="--name --isolation -e --env --env-file -w --workdir -u --user --group-add
-    --hostname --mount -v --volume --tmpfs --read-only -m --memory --cpus --cpu-weight --pids
+    --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
+    --read-only -m --memory --cpus --cpu-weight --pids
     --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
     --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
     --security --stop-signal --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
-    --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
+    --pull --platform --rootfs --entrypoint --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
     --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk --tmpfs-size
     --network -l --label --profile --security --stop-signal --allow-missing --cidfile
     -s --signal --time --filter "
@@ -36,6 +79,14 @@ _caisson() {
   fi
 
   case $prev in
+    --pull) COMPREPLY=($(compgen -W "missing always never" -- "$cur")); return ;;
+    --platform) COMPREPLY=($(compgen -W "linux/amd64 linux/arm64" -- "$cur")); return ;;
+    --rootfs) COMPREPLY=($(compgen -W "overlay merged disk" -- "$cur")); return ;;
+    --filter)
+      if [[ $command == images || $command == image ]]; then
+        COMPREPLY=($(compgen -W "reference= dangling=true dangling=false" -- "$cur"))
+      fi
+      return ;;
     --network) COMPREPLY=($(compgen -W "none host" -- "$cur")); return ;;
     --profile) COMPREPLY=($(compgen -W "minimal standard full" -- "$cur")); return ;;
     --isolation) COMPREPLY=($(compgen -W "container" -- "$cur")); return ;;
@@ -65,7 +116,8 @@ _caisson() {
       elif [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$box_options" -- "$cur"))
       else
-        COMPREPLY=($(compgen -W "host: dir:" -- "$cur"))
+        COMPREPLY=($(compgen -W "host: dir: oci: oci-archive: docker-archive: docker://
+          $(_caisson_images)" -- "$cur"))
       fi ;;
     exec)
       if (( argument )); then
@@ -92,6 +144,14 @@ _caisson() {
         COMPREPLY=($(compgen -W "$(_caisson_boxes)" -- "$cur"))
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
+      fi ;;
+    pull|images|rmi|prune|login|logout) _caisson_image "$command" "$cur" ;;
+    image)
+      if (( COMP_CWORD == 2 )); then
+        COMPREPLY=($(compgen -W "ls pull rm inspect history tag load save prune fsck disk --help" \
+          -- "$cur"))
+      else
+        _caisson_image "${COMP_WORDS[2]}" "$cur"
       fi ;;
     ps) COMPREPLY=($(compgen -W "-a --all -q --quiet --filter --no-trunc --json --help" -- "$cur")) ;;
     version) COMPREPLY=($(compgen -W "--json --help" -- "$cur")) ;;

@@ -1,10 +1,10 @@
 #include "cli/box_options.h"
 
-#include <unistd.h>
-
 #include <charconv>
-#include <cstdlib>
 #include <utility>
+
+#include "cli/image_text.h"
+#include "cli/json_output.h"
 
 namespace caisson::cli {
 namespace {
@@ -61,25 +61,19 @@ Result<> add_mount(BoxOptions& into, std::string_view value) {
   return {};
 }
 
-// A relative host path counts from where the user stands.
-std::string working_directory() {
-  char* cwd = ::getcwd(nullptr, 0);
-  std::string path = cwd != nullptr ? cwd : "/";
-  std::free(cwd);
-  return path;
-}
-
 Result<Mount> parse_volume_here(std::string_view text) {
   return parse_volume(text, working_directory());
 }
 
-// A `dir:` source with its path absolute; what becomes of links in it the library decides.
-std::string source_here(std::string source) {
-  constexpr std::string_view kDirectory = "dir:";
-  const bool relative = source.starts_with(kDirectory) && source.size() > kDirectory.size() &&
-                        source[kDirectory.size()] != '/';
-  if (relative) source.insert(kDirectory.size(), working_directory() + "/");
-  return source;
+// docker's: one word, or (podman's) a JSON list of them; an empty one stands for no entry point.
+Result<> set_entrypoint(BoxOptions& into, std::string_view value) {
+  auto& entrypoint = into.spec.entrypoint.emplace();
+  if (value.empty()) return {};
+  if (!value.starts_with('[')) return entrypoint.emplace_back(value), Result<>();
+  auto words = strings_from_json(value);
+  if (!words) return value_error(value, "a JSON list of strings");
+  entrypoint = *std::move(words);
+  return {};
 }
 
 Result<> add_label(BoxOptions& into, std::string_view value) {
@@ -133,6 +127,15 @@ constexpr Option<BoxOptions> kTable[] = {
     {{"--name", "NAME", "a name for the box, unique in this home"}, put_text<&Box::name>},
     {{"--isolation", "LEVEL", "how strongly the box is separated: container"},
      put<parse_isolation, &Box::isolation>},
+    {{"--pull", "WHEN", "an image: when it is missing (default), always or never"},
+     put<parse_pull_policy, &Box::pull>},
+    {{"--platform", "OS/ARCH", "an image: for this platform, e.g. linux/arm64"},
+     put_text<&Box::platform>},
+    {{"--rootfs", "HOW", "an image's layers become: overlay (default), merged or disk"},
+     put<parse_rootfs_strategy, &Box::rootfs>},
+    {{"--entrypoint", "COMMAND", "instead of the image's entry point: a word or a JSON list"},
+     set_entrypoint},
+    {{"-q,--quiet", "", "pull an image without showing it"}, set_true<&BoxOptions::quiet>},
     {{"-e,--env", "K=V", "set a variable; K alone copies it from this environment"},
      [](BoxOptions& o, std::string_view v) { return o.env.variables.emplace_back(v), Result<>(); }},
     {{"--env-file", "FILE", "set the variables in FILE, one K=V a line"},
@@ -200,25 +203,18 @@ std::optional<int> parse_box(const CommandText& text, Args args, BoxOptions& int
   if (auto done = parse(text, box_option_table(), Order::kOptionsFirst, args, into, arguments)) {
     return done;
   }
-  const std::string start = "caisson " + std::string(text.name) + " host: -- ";
-  const std::string hint = start + "COMMAND";
+  const std::string hint = "caisson " + std::string(text.name) + " host: -- COMMAND";
   drop_separator(arguments);
   if (arguments.empty()) {
     return fail(usage_error(text.name, "argument_missing", "SOURCE is missing", hint), into.json);
   }
-  // Every source has a colon; what has none is a command whose source was forgotten.
-  if (arguments[0].find(':') == std::string::npos) {
-    return fail(usage_error(text.name, "source_unknown", "'" + arguments[0] + "' is no SOURCE",
-                            start + arguments[0]),
-                into.json);
-  }
-  if (arguments.size() < 2) {
+  if (arguments.size() < 2 && !is_image(arguments[0])) {  // an image may have a command of its own
     return fail(usage_error(text.name, "command_missing", "COMMAND is missing", hint), into.json);
   }
   auto env = into.env.resolve();
   if (!env) return fail(env.error(), into.json);
   into.spec.env = *std::move(env);
-  into.spec.source = source_here(std::move(arguments.front()));
+  into.spec.source = absolute_source(std::move(arguments.front()), working_directory());
   arguments.erase(arguments.begin());
   into.spec.command = std::move(arguments);
   return std::nullopt;

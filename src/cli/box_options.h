@@ -17,6 +17,7 @@ struct BoxOptions {
   EnvironmentOptions env;
   bool detach = false;
   bool json = false;
+  bool quiet = false;   ///< an image is pulled without a word
   std::string id_file;  ///< --cidfile
 };
 

@@ -128,6 +128,47 @@ TEST(BoxOptions, EverythingElse) {
   EXPECT_EQ(spec.security.seccomp, SeccompMode::kUnconfined);
 }
 
+TEST(BoxOptions, AnImageNeedsNoCommand) {
+  const BoxSpec spec = read({"alpine:3.20"}).options.spec;
+  EXPECT_EQ(spec.source, "alpine:3.20");
+  EXPECT_THAT(spec.command, ElementsAre());
+  EXPECT_EQ(spec.entrypoint, std::nullopt);
+  EXPECT_THAT(read({"alpine", "--"}).options.spec.command, ElementsAre());
+  EXPECT_THAT(read({"alpine", "--", "sh"}).options.spec.command, ElementsAre("sh"));
+  EXPECT_THAT(read({"dir:/srv"}).err, HasSubstr("COMMAND is missing"));
+}
+
+TEST(BoxOptions, OptionsOfImages) {
+  auto outcome = read({"--pull", "always", "--platform", "linux/arm64", "--rootfs", "merged", "-q",
+                       "--entrypoint", "/bin/sh", "oci:/srv/image:1", "-c", "true"});
+  EXPECT_TRUE(outcome.options.quiet);
+  const BoxSpec& spec = outcome.options.spec;
+  EXPECT_EQ(spec.pull, PullPolicy::kAlways);
+  EXPECT_EQ(spec.platform, "linux/arm64");
+  EXPECT_EQ(spec.rootfs, RootfsStrategy::kMerged);
+  EXPECT_THAT(*spec.entrypoint, ElementsAre("/bin/sh"));
+  EXPECT_EQ(spec.source, "oci:/srv/image:1");
+  EXPECT_THAT(spec.command, ElementsAre("-c", "true"));
+  EXPECT_EQ(read({"--pull", "sometimes", "alpine"}).status, 125);
+  EXPECT_EQ(read({"--rootfs", "cloud", "alpine"}).status, 125);
+}
+
+TEST(BoxOptions, EntrypointIsAWordOrAList) {
+  const auto entrypoint = [](const std::string& value) {
+    return *read({"--entrypoint", value, "alpine"}).options.spec.entrypoint;
+  };
+  EXPECT_THAT(entrypoint("a b"), ElementsAre("a b"));
+  EXPECT_THAT(entrypoint(R"(["sh", "-c"])"), ElementsAre("sh", "-c"));
+  EXPECT_THAT(entrypoint(""), ElementsAre());
+  EXPECT_EQ(read({"--entrypoint", "[1]", "alpine"}).status, 125);
+  EXPECT_EQ(read({"--entrypoint", "[\"sh\"", "alpine"}).status, 125);
+}
+
+TEST(BoxOptions, RelativePathsOfImagesCountFromHere) {
+  const std::string source = read({"oci-archive:a.tar:tag"}).options.spec.source;
+  EXPECT_THAT(source, ::testing::MatchesRegex("oci-archive:/.*/a.tar:tag"));
+}
+
 TEST(BoxOptions, SeccompPolicyIsReadFromItsFile) {
   const std::string path = testing::TempDir() + "policy.json";
   std::ofstream(path) << "{}";

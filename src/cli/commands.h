@@ -16,6 +16,8 @@ struct Command {
 
 /// In the order in which help shows them.
 std::span<const Command> commands();
+/// Those of `image`.
+std::span<const Command> image_commands();
 const Command* find_command(std::string_view name);
 /// Prints the error for a word that is no command, with the nearest one.
 int unknown_command(std::string_view word);
@@ -26,11 +28,25 @@ int create_command(Args args);
 int debug_command(Args args);
 int exec_command(Args args);
 int help_command(Args args);
+int image_command(Args args);
+int image_disk_command(Args args);
+int image_fsck_command(Args args);
+int image_history_command(Args args);
+int image_inspect_command(Args args);
+int image_load_command(Args args);
+int image_save_command(Args args);
+int image_tag_command(Args args);
+int images_command(Args args);
 int inspect_command(Args args);
 int kill_command(Args args);
+int login_command(Args args);
+int logout_command(Args args);
 int logs_command(Args args);
+int prune_command(Args args);
 int ps_command(Args args);
+int pull_command(Args args);
 int rm_command(Args args);
+int rmi_command(Args args);
 int run_command(Args args);
 int start_command(Args args);
 int stats_command(Args args);

@@ -41,24 +41,27 @@ std::string without_backslashes(std::string text) {
   return text;
 }
 
-// The long options that the help of every command shows.
+// Adds the long options that a command's help shows.
+void add_long_options(const Command& command, std::set<std::string>& names) {
+  auto help =
+      call(command.run, command.run == debug_command ? std::vector<std::string>{"plan", "--help"}
+                                                     : std::vector<std::string>{"--help"});
+  EXPECT_EQ(help.status, 0) << command.name;
+  EXPECT_THAT(help.out, HasSubstr("Usage: caisson ")) << command.name;
+  EXPECT_THAT(help.out, HasSubstr("Example:\n  ")) << command.name;
+  const std::size_t options = help.out.find("\nOptions:");
+  if (options == std::string::npos) return;  // help and image list commands
+  std::istringstream words(help.out.substr(options));
+  for (std::string word; words >> word && word != "Example:";) {
+    if (word.ends_with(',')) word.pop_back();
+    if (word.starts_with("--")) names.insert(word);
+  }
+}
+
 std::set<std::string> long_options() {
   std::set<std::string> names;
-  for (const Command& command : commands()) {
-    auto help =
-        call(command.run, command.run == debug_command ? std::vector<std::string>{"plan", "--help"}
-                                                       : std::vector<std::string>{"--help"});
-    EXPECT_EQ(help.status, 0) << command.name;
-    EXPECT_THAT(help.out, HasSubstr("Usage: caisson ")) << command.name;
-    EXPECT_THAT(help.out, HasSubstr("Example:\n  ")) << command.name;
-    const std::size_t options = help.out.find("\nOptions:");
-    if (options == std::string::npos) continue;  // help itself lists the commands
-    std::istringstream words(help.out.substr(options));
-    for (std::string word; words >> word && word != "Example:";) {
-      if (word.ends_with(',')) word.pop_back();
-      if (word.starts_with("--")) names.insert(word);
-    }
-  }
+  for (const Command& command : commands()) add_long_options(command, names);
+  for (const Command& command : image_commands()) add_long_options(command, names);
   return names;
 }
 
@@ -73,9 +76,11 @@ TEST(Commands, CompletionsAndManPageKnowEveryOption) {
     EXPECT_THAT(fish, HasSubstr("-l " + option.substr(2)));
     EXPECT_THAT(man, HasSubstr(option));
   }
-  for (const Command& command : commands()) {
-    for (const std::string* text : {&bash, &zsh, &fish, &man}) {
-      EXPECT_THAT(*text, HasSubstr(command.name));
+  for (const auto& list : {commands(), image_commands()}) {
+    for (const Command& command : list) {
+      for (const std::string* text : {&bash, &zsh, &fish, &man}) {
+        EXPECT_THAT(*text, HasSubstr(command.name));
+      }
     }
   }
 }
@@ -94,6 +99,39 @@ TEST(Commands, HelpShowsThemAll) {
   }
   EXPECT_EQ(call(help_command, {"rm"}).out, call(rm_command, {"--help"}).out);
   EXPECT_EQ(call(help_command, {"debug", "plan"}).out, call(debug_command, {"plan", "--help"}).out);
+}
+
+TEST(Commands, ImageHasCommandsOfItsOwn) {
+  const std::string overview = call(image_command, {"--help"}).out;
+  for (const Command& command : image_commands()) {
+    EXPECT_THAT(overview, HasSubstr("\n  " + std::string(command.name) + " "));
+    const std::string name(command.name);
+    EXPECT_EQ(call(image_command, {name, "--help"}).out, call(command.run, {"--help"}).out);
+  }
+  EXPECT_EQ(call(image_command, {}).status, 125);
+  EXPECT_EQ(
+      call(image_command, {"tga", "a", "b"}).err,
+      "caisson: parse arguments of 'image': no subcommand 'tga' (hint: did you mean 'tag'?)\n");
+}
+
+TEST(Commands, AMissingImageIsAnError) {
+  for (auto command : {pull_command, rmi_command, image_inspect_command, image_history_command,
+                       image_tag_command, image_save_command, image_disk_command}) {
+    auto outcome = call(command, {});
+    EXPECT_EQ(outcome.status, 125);
+    EXPECT_THAT(outcome.err, HasSubstr(" is missing (hint: caisson "));
+  }
+}
+
+TEST(Commands, FaultyImageArguments) {
+  EXPECT_THAT(call(image_tag_command, {"a"}).err, HasSubstr("NAME is missing"));
+  EXPECT_THAT(call(image_tag_command, {"a", "b", "c"}).err, HasSubstr("'c' is one too many"));
+  EXPECT_THAT(call(prune_command, {"--low", "1g"}).err, HasSubstr("--low needs --high"));
+  EXPECT_THAT(call(prune_command, {"--low", "2g", "--high", "1g"}).err, HasSubstr("more than"));
+  EXPECT_THAT(call(images_command, {"--filter", "size=1"}).err, HasSubstr("not reference=GLOB"));
+  EXPECT_THAT(call(login_command, {"--password-stdin"}).err, HasSubstr("needs -u USER"));
+  EXPECT_THAT(call(image_load_command, {"--json", "-i", "/does/not/exist"}).out,
+              HasSubstr(R"({"error":{"code":"NOT_FOUND")"));
 }
 
 TEST(Commands, AWrongWordGetsASuggestion) {

@@ -9,7 +9,7 @@ namespace caisson::cli {
 namespace {
 
 constexpr CommandText kText = {
-    "create", "[OPTIONS] SOURCE [--] COMMAND [ARGUMENT...]",
+    "create", "[OPTIONS] SOURCE [--] [COMMAND [ARGUMENT...]]",
     "Create a box for COMMAND and print its id. `caisson start` runs it.",
     "  b=$(caisson create host: -- sleep 1000)\n"
     "  caisson start $b\n"
@@ -28,6 +28,7 @@ int create_command(Args args) {
   }
   auto runtime = Runtime::open();
   if (!runtime) return fail(runtime.error(), options.json);
+  if (auto status = pull_source(*runtime, options)) return *status;
   auto box = new_box(*runtime, options);
   if (!box) return fail(box.error(), options.json);
   return print_box(*box, options);

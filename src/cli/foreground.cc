@@ -15,9 +15,9 @@ namespace {
 
 Result<ForegroundEnd> run_session(Exec& exec, SignalCatcher& signals,
                                   const ForegroundOptions& options, OutputSink& sink) {
-  std::optional<RawTerminal> raw;
+  std::optional<TerminalMode> raw;
   if (options.tty && options.input && ::isatty(STDIN_FILENO) == 1) {
-    auto entered = RawTerminal::enter(STDIN_FILENO);
+    auto entered = TerminalMode::raw(STDIN_FILENO);
     if (!entered) return std::move(entered.error());
     raw.emplace(*std::move(entered));
   }

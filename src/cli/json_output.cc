@@ -86,6 +86,67 @@ std::string version_object() {
   return dump(root);
 }
 
+std::string pulled_object(const ImageInfo& info) {
+  Json root;
+  root["image"] = parse(to_json(info));
+  return dump(root);
+}
+
+std::string image_object(const ImageInfo& info) { return harmless_json(to_json(info)); }
+
+std::string event_object(const PullEvent& event) { return harmless_json(to_json(event)); }
+
+std::string history_object(const ImageHistory& line, std::uint64_t size) {
+  Json root;
+  root["created"] = line.created;
+  root["created_by"] = line.created_by;
+  root["size"] = size;
+  root["author"] = line.author;
+  root["comment"] = line.comment;
+  root["empty_layer"] = line.empty_layer;
+  return dump(root);
+}
+
+std::string removed_object(const RemovedImages& removed) {
+  Json root;
+  root["untagged"] = removed.untagged;
+  root["deleted"] = removed.deleted;
+  return dump(root);
+}
+
+std::string prune_object(const PruneReport& report) {
+  Json root;
+  root["deleted"] = report.deleted;
+  root["freed_bytes"] = report.freed_bytes;
+  return dump(root);
+}
+
+std::string fsck_object(const FsckReport& report) {
+  Json root;
+  root["images"] = report.images;
+  root["blobs"] = report.blobs;
+  root["layers"] = report.layers;
+  root["problems"] = Json::array();
+  for (const FsckProblem& problem : report.problems) {
+    Json item;
+    item["object"] = problem.object;
+    item["text"] = problem.text;
+    root["problems"].push_back(std::move(item));
+  }
+  return dump(root);
+}
+
+std::optional<std::vector<std::string>> strings_from_json(std::string_view json) {
+  const Json list = Json::parse(json, nullptr, false);
+  if (!list.is_array()) return std::nullopt;
+  std::vector<std::string> strings;
+  for (const Json& item : list) {
+    if (!item.is_string()) return std::nullopt;
+    strings.push_back(item.get<std::string>());
+  }
+  return strings;
+}
+
 std::string info_object(const BoxInfo& info) { return harmless_json(to_json(info)); }
 
 std::string pretty(const std::string& json) {

@@ -2,13 +2,16 @@
 // end, harmless to a terminal.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "caisson/box.h"
 #include "caisson/error.h"
 #include "caisson/exit_info.h"
+#include "caisson/image.h"
 
 namespace caisson::cli {
 
@@ -38,6 +41,30 @@ std::string stats_object(const std::string& id, const std::string& name, const U
 
 /// {"version"}
 std::string version_object();
+
+/// {"image":{…}}: the last line of a pull.
+std::string pulled_object(const ImageInfo& info);
+
+/// What image inspect shows.
+std::string image_object(const ImageInfo& info);
+
+/// What happened in a pull.
+std::string event_object(const PullEvent& event);
+
+/// {"created","created_by","size","author","comment","empty_layer"}
+std::string history_object(const ImageHistory& line, std::uint64_t size);
+
+/// {"untagged":[…],"deleted":[…]}
+std::string removed_object(const RemovedImages& removed);
+
+/// {"deleted":[…],"freed_bytes"}
+std::string prune_object(const PruneReport& report);
+
+/// {"images","blobs","layers","problems":[{"object","text"}]}
+std::string fsck_object(const FsckReport& report);
+
+/// A JSON list of strings; absent when `json` is none.
+std::optional<std::vector<std::string>> strings_from_json(std::string_view json);
 
 /// What inspect shows of a box.
 std::string info_object(const BoxInfo& info);

@@ -60,5 +60,17 @@ TEST(Pretty, IndentsAndKeepsTheOrder) {
   EXPECT_EQ(pretty("no json"), "no json");
 }
 
+TEST(ImageObjects, AreOneHarmlessLine) {
+  const ImageHistory step{.created = "2024", .created_by = "RUN \x1b[2J\n", .empty_layer = true};
+  EXPECT_EQ(history_object(step, 7),
+            R"({"created":"2024","created_by":"RUN \u001b[2J\n","size":7,"author":"","comment":"",)"
+            R"("empty_layer":true})");
+  EXPECT_EQ(removed_object({.untagged = {"a:1"}, .deleted = {"sha256:0"}}),
+            R"({"untagged":["a:1"],"deleted":["sha256:0"]})");
+  EXPECT_EQ(prune_object({.deleted = {}, .freed_bytes = 9}), R"({"deleted":[],"freed_bytes":9})");
+  EXPECT_EQ(fsck_object({.images = 1, .blobs = 2, .layers = 3, .problems = {{"blob x", "gone"}}}),
+            R"({"images":1,"blobs":2,"layers":3,"problems":[{"object":"blob x","text":"gone"}]})");
+}
+
 }  // namespace
 }  // namespace caisson::cli

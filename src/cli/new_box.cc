@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "cli/image_text.h"
 #include "cli/io.h"
 #include "cli/json_output.h"
+#include "cli/puller.h"
+#include "cli/report.h"
 
 namespace caisson::cli {
 namespace {
@@ -15,6 +18,21 @@ Result<> write_id(int fd, const std::string& id, const std::string& path) {
 }
 
 }  // namespace
+
+std::optional<int> pull_source(Runtime& runtime, BoxOptions& options) {
+  BoxSpec& spec = options.spec;
+  if (!is_registry_image(spec.source) || spec.pull == PullPolicy::kNever) return std::nullopt;
+  // What is wrong with the box shall not be said only after a download.
+  if (auto valid = validate(spec); !valid) return fail(valid.error(), options.json);
+  Images images = runtime.images();
+  auto pulled =
+      pull_images(images, {.source = spec.source, .platform = spec.platform, .policy = spec.pull},
+                  options.quiet ? Show::kNothing : Show::kProgress);
+  if (!pulled) return fail(pulled.error(), options.json);
+  if (pulled->signal != 0) return report_interrupted(spec.source, pulled->signal, options.json);
+  spec.pull = PullPolicy::kMissing;  // it is here now; asking again would cost a round trip
+  return std::nullopt;
+}
 
 Result<Box> new_box(Runtime& runtime, const BoxOptions& options) {
   if (options.id_file.empty()) return runtime.create(options.spec);

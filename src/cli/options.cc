@@ -1,6 +1,9 @@
 #include "cli/options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 
 #include "caisson/spec.h"
 
@@ -179,6 +182,13 @@ std::string help_text(const CommandText& text, const std::vector<const OptionTex
 
 void drop_separator(std::vector<std::string>& arguments) {
   if (arguments.size() > 1 && arguments[1] == "--") arguments.erase(arguments.begin() + 1);
+}
+
+std::string working_directory() {
+  char* cwd = ::getcwd(nullptr, 0);
+  std::string path = cwd != nullptr ? cwd : "/";
+  std::free(cwd);
+  return path;
 }
 
 Error usage_error(std::string_view command, std::string_view reason, std::string cause,

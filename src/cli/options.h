@@ -94,6 +94,9 @@ std::optional<int> parse(const CommandText& text, std::span<const Option<T>> tab
   return std::nullopt;
 }
 
+/// The directory in which the user stands: relative paths count from it.
+std::string working_directory();
+
 /// A setter for a flag that is a bool member: `set_true<&Settings::all>`.
 template <auto Member, class T>
 Result<> set_true(T& into, std::string_view) {

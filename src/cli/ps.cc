@@ -3,6 +3,7 @@
 
 #include "caisson/runtime.h"
 #include "cli/commands.h"
+#include "cli/image_text.h"
 #include "cli/json_output.h"
 #include "cli/text.h"
 
@@ -64,8 +65,8 @@ std::string table_of(const std::vector<BoxInfo>& boxes, bool whole) {
                                .count();
   Table table({"ID", "NAME", "SOURCE", "STATE", "COMMAND", "CREATED"});
   for (const BoxInfo& info : boxes) {
-    table.add({whole ? info.id : short_id(info.id), info.name, info.spec.source, state_cell(info),
-               command_cell(info, whole), relative_time(now, info.created_ns)});
+    table.add({whole ? info.id : short_id(info.id), info.name, familiar_name(info.spec.source),
+               state_cell(info), command_cell(info, whole), relative_time(now, info.created_ns)});
   }
   return table.text();
 }

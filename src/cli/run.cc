@@ -14,11 +14,16 @@ namespace caisson::cli {
 namespace {
 
 constexpr CommandText kText = {
-    "run", "[OPTIONS] SOURCE [--] COMMAND [ARGUMENT...]",
-    "Create a box from SOURCE (host: or dir:PATH) and run COMMAND in it. Options stand before\n"
-    "SOURCE; everything after it belongs to COMMAND. The exit status is the command's own, 128 +\n"
-    "signal, 124 on a time limit, 125 when Caisson failed, 126 or 127 when COMMAND cannot run.",
+    "run", "[OPTIONS] SOURCE [--] [COMMAND [ARGUMENT...]]",
+    "Create a box from SOURCE and run COMMAND in it; without COMMAND the image's own. SOURCE is\n"
+    "host:, dir:PATH or an image: NAME[:TAG], docker://NAME, oci:DIR, oci-archive:FILE or\n"
+    "docker-archive:FILE. Options stand before SOURCE; everything after it belongs to COMMAND. "
+    "The\n"
+    "exit status is the command's own, 128 + signal, 124 on a time limit, 125 when Caisson "
+    "failed,\n"
+    "126 or 127 when COMMAND cannot run.",
     "  caisson run host: -- python3 -c 'print(6*7)'\n"
+    "  caisson run --rm -it alpine:3.20 -- sh\n"
     "  caisson run --rm -m 256m --timeout 10s -v $PWD:/workspace host: -- make test\n"};
 
 // --rm: the box goes on every path out of the command.
@@ -93,13 +98,14 @@ Result<int> run_detached(Box& box, const BoxOptions& options) {
   return print_box(box, options);
 }
 
-Result<int> run_box(const BoxOptions& options) {
+Result<int> run_box(BoxOptions& options) {
   if (!options.detach) {
     auto terminal = require_terminal(options.spec.open_stdin, options.spec.tty);
     if (!terminal) return std::move(terminal.error());
   }
   auto runtime = Runtime::open();
   if (!runtime) return std::move(runtime.error());
+  if (auto status = pull_source(*runtime, options)) return *status;
   auto box = new_box(*runtime, options);
   if (!box) return std::move(box.error());
   return options.detach ? run_detached(*box, options) : run_attached(*box, options);

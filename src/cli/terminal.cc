@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "cli/io.h"
 
@@ -19,16 +20,30 @@ std::optional<TerminalSize> terminal_size() {
   return std::nullopt;
 }
 
-Result<RawTerminal> RawTerminal::enter(int fd) {
+Result<TerminalMode> TerminalMode::enter(int fd, std::string_view name, int when,
+                                         void (*change)(termios&)) {
   termios saved{};
   if (::tcgetattr(fd, &saved) < 0) return cli_sys_error("read terminal mode of", "stdin");
-  termios raw = saved;
-  ::cfmakeraw(&raw);
-  if (::tcsetattr(fd, TCSADRAIN, &raw) < 0) return cli_sys_error("set raw mode on", "stdin");
-  return RawTerminal(fd, saved);
+  termios mode = saved;
+  change(mode);
+  if (::tcsetattr(fd, when, &mode) < 0) {
+    return cli_sys_error("set " + std::string(name) + " mode on", "stdin");
+  }
+  return TerminalMode(fd, saved);
 }
 
-RawTerminal::~RawTerminal() {
+Result<TerminalMode> TerminalMode::raw(int fd) {
+  return enter(fd, "raw", TCSADRAIN, [](termios& mode) { ::cfmakeraw(&mode); });
+}
+
+Result<TerminalMode> TerminalMode::silent(int fd) {
+  // Flushed: what was typed ahead was shown, so it is no password.
+  return enter(fd, "silent", TCSAFLUSH, [](termios& mode) {
+    mode.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHOE | ECHOK | ECHONL);
+  });
+}
+
+TerminalMode::~TerminalMode() {
   if (fd_ < 0) return;
   while (::tcsetattr(fd_, TCSADRAIN, &saved_) < 0 && errno == EINTR) {
   }

@@ -4,6 +4,7 @@
 #include <termios.h>
 
 #include <optional>
+#include <string_view>
 
 #include "caisson/result.h"
 
@@ -17,18 +18,23 @@ struct TerminalSize {
 /// Of the first of stdin, stdout and stderr that is a terminal.
 std::optional<TerminalSize> terminal_size();
 
-/// Passes every key through while it lives; the destructor restores the terminal.
-class RawTerminal final {
+/// A mode of a terminal while it lives; the destructor restores what was before.
+class TerminalMode final {
  public:
-  static Result<RawTerminal> enter(int fd);
-  RawTerminal(RawTerminal&& other) noexcept : fd_(other.fd_), saved_(other.saved_) {
+  /// Passes every key through.
+  static Result<TerminalMode> raw(int fd);
+  /// Does not show what is typed; a line's end is shown by nobody.
+  static Result<TerminalMode> silent(int fd);
+  TerminalMode(TerminalMode&& other) noexcept : fd_(other.fd_), saved_(other.saved_) {
     other.fd_ = -1;
   }
-  RawTerminal& operator=(RawTerminal&&) = delete;
-  ~RawTerminal();
+  TerminalMode& operator=(TerminalMode&&) = delete;
+  ~TerminalMode();
 
  private:
-  RawTerminal(int fd, const termios& saved) : fd_(fd), saved_(saved) {}
+  static Result<TerminalMode> enter(int fd, std::string_view name, int when,
+                                    void (*change)(termios&));
+  TerminalMode(int fd, const termios& saved) : fd_(fd), saved_(saved) {}
   int fd_;
   termios saved_;
 };

@@ -57,11 +57,6 @@ bool is_begun(std::string_view bytes) {
          std::all_of(bytes.begin() + 1, bytes.end(), is_continuation);
 }
 
-std::size_t columns(std::string_view text) {
-  return text.size() -
-         static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_continuation));
-}
-
 }  // namespace
 
 namespace {
@@ -194,8 +189,17 @@ std::string human_duration(std::int64_t nanoseconds) {
   return text.data();
 }
 
+std::string counted(std::size_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+std::size_t columns_of(std::string_view text) {
+  return text.size() -
+         static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_continuation));
+}
+
 std::string shorten(const std::string& text, std::size_t width) {
-  if (columns(text) <= width) return text;
+  if (columns_of(text) <= width) return text;
   std::size_t end = 0;
   for (std::size_t seen = 0; end < text.size(); ++end) {
     if (!is_continuation(text[end]) && ++seen == width) break;
@@ -214,13 +218,14 @@ std::string Table::text() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], columns_of(row[i]));
   }
   std::string out;
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) {
       out += row[i];
-      if (i + 1 < row.size()) out.append(widths[i] + 3 - columns(row[i]), ' ');
+      if (i + 1 < row.size()) out.append(widths[i] + 3 - columns_of(row[i]), ' ');
     }
     out += '\n';
   }

@@ -41,6 +41,12 @@ std::string human_size(std::uint64_t bytes);
 /// "1.25s", "310ms".
 std::string human_duration(std::int64_t nanoseconds);
 
+/// "1 layer", "2 layers".
+std::string counted(std::size_t count, std::string_view noun);
+
+/// Characters of UTF-8 text.
+std::size_t columns_of(std::string_view text);
+
 /// The first `width` characters of `text`, the last one "…" when something was cut.
 std::string shorten(const std::string& text, std::size_t width);
 

@@ -25,6 +25,11 @@ TEST(Escape, MakesBytesThatAreNotUtf8Visible) {
   EXPECT_EQ(escape("x\xe2\x82"), "x\\xe2\\x82") << "cut off";
 }
 
+TEST(Counted, OneIsNoPlural) {
+  EXPECT_EQ(counted(1, "layer"), "1 layer");
+  EXPECT_EQ(counted(0, "layer"), "0 layers");
+}
+
 TEST(HarmlessJson, EscapesInsideOfStringsOnly) {
   EXPECT_EQ(harmless_json("{\n  \"a\": \"ö\x7f\xc2\x9b\xe2\x80\xae\"\n}"),
             "{\n  \"a\": \"ö\\u007f\\u009b\\u202e\"\n}");

@@ -82,6 +82,7 @@ Result<PullPlan> plan_pull(const Runtime::Impl& runtime, const PullSpec& spec) {
   plan.request.os = platform.os;
   plan.request.architecture = platform.architecture;
   plan.request.variant = platform.variant;
+  plan.request.platform_asked = !spec.platform.empty();
   if (plan.source.type == spec::SourceType::kRegistry) {
     TRY(plan_registry(runtime, spec, plan));
   } else {

@@ -109,14 +109,19 @@ Result<> no_new_privileges() {
   return {};
 }
 
-/// A detached mount of `dir`, out of which no ".." leads.
-Result<Fd> detach(const std::string& dir, bool read_only, std::string_view name) {
+/// The root of a detached mount of `dir`, out of which no ".." leads. The mount lives as long as
+/// the descriptor it was made with, which stays open to the process's end.
+Result<Fd> detach(const std::string& dir, bool read_only, std::string_view name,
+                  std::vector<int>& keep) {
   const sys::MountFlags flags{
       .read_only = read_only, .nosuid = true, .nodev = true, .noexec = true};
   Fd place = TRY(open_fd(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   Fd mount = TRY(sys::clone_mount(place.get(), name, sys::Below::kExclude));
   TRY(sys::set_flags(mount.get(), flags, name, sys::Below::kExclude));
-  return mount;
+  Fd root = TRY(open_at(mount.get(), ".", O_RDONLY | O_DIRECTORY));
+  keep.push_back(root.get());
+  keep.push_back(mount.release());
+  return root;
 }
 
 Result<> go_to(int dir, std::string_view name) {
@@ -128,16 +133,16 @@ Result<> make_root(int dir, std::string_view name) {
 }
 
 /// New namespaces, of whose files only the three directories are left.
-Result<> leave_host(const UnpackerSeal& seal) {
+Result<> leave_host(const UnpackerSeal& seal, std::vector<int>& keep) {
   // Descriptors stay in the old mount namespace, where an ordinary user may not clone mounts. Root
   // and working directory are what a process takes along into a new one.
   TRY(make_root(seal.staging->get(), "staging"));
   TRY(go_to(seal.layers->get(), "layers"));
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
     return sys_error("make namespaces", "");
-  Fd staging = TRY(detach("/", true, "staging"));
-  Fd own = TRY(detach("/" + seal.own_name, false, "staging"));
-  Fd layers = TRY(detach(".", true, "layers"));
+  Fd staging = TRY(detach("/", true, "staging", keep));
+  Fd own = TRY(detach("/" + seal.own_name, false, "staging", keep));
+  Fd layers = TRY(detach(".", true, "layers", keep));
   TRY(make_root(own.get(), "staging"));
   *seal.staging = std::move(staging);
   *seal.own = std::move(own);
@@ -193,9 +198,8 @@ Result<> allow_all(sys::Landlock& rules, const SourceSeal& seal) {
 Result<> seal_unpacker(const UnpackerSeal& seal) {
   load_lazy_parts();
   ::umask(0);
-  TRY(leave_host(seal));
   std::vector<int> keep = seal.keep;
-  for (const Fd* fd : {seal.own, seal.staging, seal.layers}) keep.push_back(fd->get());
+  TRY(leave_host(seal, keep));
   TRY(close_all_but(keep));
   sys::Landlock rules = TRY(landlock_rules(false));
   TRY(rules.allow(seal.own->get(), sys::fs_access::kReadWrite, "staging"));

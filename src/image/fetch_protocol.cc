@@ -39,6 +39,7 @@ void fields(Io& io, PullRequest& v) {
   io("os", v.os);
   io("architecture", v.architecture);
   io("variant", v.variant);
+  io("platform_asked", v.platform_asked);
   io("endpoints", v.endpoints);
   io("http_proxy", v.http_proxy);
   io("https_proxy", v.https_proxy);

@@ -10,8 +10,6 @@
 namespace caisson::image {
 namespace {
 
-using spec::quote;
-
 // Several of them go into one message of fetch_protocol.h.
 constexpr std::size_t kLargestCa = 48 << 10;
 

@@ -44,7 +44,8 @@ class Scanner final {
         rest_.remove_prefix(i + 1);
         return value;
       }
-      if (rest_[i] == '\\' && ++i == rest_.size()) break;
+      if (rest_[i] == '\\') ++i;
+      if (i == rest_.size()) break;
       const char c = rest_[i];
       if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) break;
       value += c;

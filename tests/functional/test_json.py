@@ -79,7 +79,7 @@ def test_usage_as_root_is_complete(caisson):
 
 @pytest.mark.parametrize("words, status, reason", [
     (("--memory", "much", "host:", "true"), 125, "size_invalid"),
-    (("nowhere:", "true"), 125, "source_unknown"),
+    (("nowhere://x", "true"), 125, "source_unknown"),
     (("--env-file", "/no/such/env", "host:", "true"), 125, "env_file_unreadable"),
     (("--env-file", "/", "host:", "true"), 125, "env_file_unreadable"),
     (("--security", "seccomp=/no/such/file", "host:", "true"), 125, "seccomp_policy_unreadable"),
@@ -147,7 +147,7 @@ def test_every_member_is_documented(caisson):
     run = caisson("run", "--name", "n", "--json", *options, "host:", "true", check=True).json()
     box = caisson.detached("sleep", "1000")
     stats = json.loads(caisson("stats", "--json", box, check=True).stdout)
-    failed = caisson("run", "--json", "nowhere:", "true").json()
+    failed = caisson("run", "--json", "nowhere://x", "true").json()
     seen = members([run, stats, failed, caisson.inspect("n"), caisson.inspect(box)])
     caisson("rm", "-f", box, check=True)
     documented = set(re.findall(r"`\"?(\w+)\"?`|\"(\w+)\"", (FORMATS / "json.md").read_text()))
