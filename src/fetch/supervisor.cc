@@ -60,6 +60,7 @@ class Supervisor final {
   Result<> relay(const std::string& text);
   Result<> start(UnpackRequest request, std::vector<Fd> fds, bool compare);
   Result<> ended(std::list<Unpacking>::iterator unpacking, std::optional<Error> error);
+  void tell_problem(const image::VerifyLayer& layer, const Error& error) const;
   Result<bool> parents_ready(const UnpackRequest& request) const;
   Result<> release_waiting();
 
@@ -70,7 +71,6 @@ class Supervisor final {
   std::set<std::string> done_;        ///< chain ids unpacked by us
   std::map<std::string, int> tries_;  ///< by chain id
   std::vector<image::VerifyLayer> to_verify_;
-  std::optional<Error> first_error_;  ///< of a verify
 };
 
 Result<image::FetchRequest> Supervisor::receive_request() {
@@ -143,9 +143,7 @@ Result<> Supervisor::pull(const image::PullRequest& request) {
 Result<> Supervisor::verify(const image::VerifyRequest& request) {
   to_verify_ = request.layers;
   std::ranges::reverse(to_verify_);  // taken from the back
-  TRY(loop());
-  if (first_error_) return *first_error_;
-  return {};
+  return loop();
 }
 
 /// Until the source and every unpacker have ended, or the engine has gone.
@@ -155,8 +153,13 @@ Result<> Supervisor::loop() {
     while (!to_verify_.empty() && unpacking_.size() < kVerifiers) {
       image::VerifyLayer layer = std::move(to_verify_.back());
       to_verify_.pop_back();
+      Result<Fd> blob = open_at(blobs_.get(), layer.digest.substr(7), O_RDONLY | O_NOFOLLOW);
+      if (!blob) {
+        tell_problem(layer, blob.error());
+        continue;
+      }
       std::vector<Fd> fds;
-      fds.push_back(TRY(open_at(blobs_.get(), layer.digest.substr(7), O_RDONLY | O_NOFOLLOW)));
+      fds.push_back(std::move(*blob));
       TRY(start({std::move(layer), true, 0, 0}, std::move(fds), true));
     }
     std::vector<pollfd> polled = {{control_.get(), POLLIN, 0},
