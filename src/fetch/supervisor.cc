@@ -295,14 +295,16 @@ Result<> Supervisor::ended(std::list<Unpacking>::iterator at, std::optional<Erro
     if (source_) source_->send(layer.chain_id + " " + image::encode(FetchMessage(*ready)));
     return release_waiting();
   }
-  if (source_) {  // it may have another way
+  if (source_)  // it may have another way
     source_->send(layer.chain_id + " " + image::encode(FetchMessage(*error)));
-  } else if (!first_error_) {
-    // A verify: what a blob's fault is belongs to that layer, and the others are looked at too.
-    tell(LayerReady{layer.digest, layer.diff_id, layer.chain_id, layer.size, 0, true,
-                    error->message});
-  }
+  else
+    tell_problem(layer, *error);
   return {};
+}
+
+/// Of a verify: the other layers are looked at too.
+void Supervisor::tell_problem(const image::VerifyLayer& layer, const Error& error) const {
+  tell(LayerReady{layer.digest, layer.diff_id, layer.chain_id, layer.size, 0, true, error.message});
 }
 
 Result<bool> Supervisor::parents_ready(const UnpackRequest& request) const {
