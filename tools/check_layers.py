@@ -16,11 +16,13 @@ THIRD_PARTY = {
     "fmt/": "fmt", "nlohmann/": "nlohmann-json", "seccomp.h": "libseccomp",
     "sqlite3.h": "sqlite3", "sha2.h": "libmd", "sha256.h": "libmd",
     "sha512.h": "libmd", "md5.h": "libmd", "gtest/": "gtest", "gmock/": "gtest",
-    "benchmark/": "benchmark",
+    "benchmark/": "benchmark", "archive.h": "libarchive", "archive_entry.h": "libarchive",
+    "isa-l/": "libisal", "zstd.h": "libzstd", "zstd_errors.h": "libzstd", "openssl/": "libcrypto",
+    "curl/": "libcurl",
 }
 LIBC = set("""
 alloca.h assert.h ctype.h dirent.h dlfcn.h elf.h endian.h err.h errno.h execinfo.h fcntl.h fenv.h
-fnmatch.h ftw.h getopt.h glob.h grp.h ifaddrs.h inttypes.h langinfo.h libgen.h limits.h link.h
+fnmatch.h ftw.h getopt.h glob.h grp.h iconv.h ifaddrs.h inttypes.h langinfo.h libgen.h limits.h link.h
 locale.h malloc.h math.h mntent.h mqueue.h netdb.h poll.h pthread.h pty.h pwd.h regex.h sched.h
 semaphore.h setjmp.h shadow.h signal.h spawn.h stdarg.h stddef.h stdint.h stdio.h stdlib.h
 string.h strings.h syscall.h syslog.h termios.h time.h ucontext.h unistd.h utime.h utmp.h wchar.h

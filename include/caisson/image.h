@@ -24,8 +24,9 @@ enum class PullPolicy {
 std::string_view to_string(PullPolicy policy);
 Result<PullPolicy> parse_pull_policy(std::string_view text);
 
-/// What to pull. `source` is `docker://REF` or a bare REF (`alpine:3.20`, `host:5000/a/b@sha256:…`),
-/// `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:REF]`; paths are absolute.
+/// What to pull. `source` is `docker://REF` or a bare REF (`alpine:3.20`,
+/// `host:5000/a/b@sha256:…`), `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
+/// `docker-archive:FILE[:REF]`; paths are absolute.
 struct PullSpec {
   std::string source;
   std::string platform;  ///< "os/architecture[/variant]", "arm64", …; empty: this host's
@@ -46,9 +47,9 @@ struct ImageConfig {
 
 /// One layer, lowest first. Sizes in bytes.
 struct ImageLayer {
-  std::string digest;      ///< of the blob as it came
-  std::string diff_id;     ///< of the uncompressed tar
-  std::string chain_id;    ///< of this layer on those below (image-spec, "Layer ChainID")
+  std::string digest;    ///< of the blob as it came
+  std::string diff_id;   ///< of the uncompressed tar
+  std::string chain_id;  ///< of this layer on those below (image-spec, "Layer ChainID")
   std::string media_type;
   std::uint64_t size = 0;        ///< of the blob
   std::uint64_t disk_bytes = 0;  ///< of the unpacked tree: blocks on disk
@@ -67,7 +68,7 @@ struct ImageInfo {
   std::string config_digest;
   std::vector<std::string> names;  ///< canonical references, e.g. "docker.io/library/alpine:3.20"
   std::string os, architecture, variant;
-  std::string created;  ///< as the image says, RFC 3339, may be empty
+  std::string created;                      ///< as the image says, RFC 3339, may be empty
   std::int64_t pulled_ns = 0, used_ns = 0;  ///< since the Unix epoch
   ImageConfig config;
   std::vector<ImageLayer> layers;
@@ -176,6 +177,8 @@ class Images {
   /// A read-only ext4 file of the image's root, made once for each image. Returns its path, valid
   /// until the image is removed.
   Result<std::string> disk(std::string_view reference);
+  /// Makes `path`, a qcow2 file on top of that disk: writable, and as small as what is written.
+  Result<> disk_overlay(std::string_view reference, const std::string& path);
 
   /// Checks `user` and `password` against the registry and keeps them as docker does
   /// (docs/registries.md). `registry` empty: docker.io.

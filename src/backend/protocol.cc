@@ -157,6 +157,14 @@ struct Encode {
   json operator()(const RemoveRequest& r) const {
     return {{"op", "remove"}, {"directory", bytes(r.directory)}, {"name", bytes(r.name)}};
   }
+  json operator()(const DiskRequest& r) const {
+    return {{"op", "disk"},
+            {"lowers", spec::encode(r.lowers)},
+            {"lower_parent", bytes(r.lower_parent)},
+            {"directory", bytes(r.directory)},
+            {"name", bytes(r.name)},
+            {"digest", bytes(r.digest)}};
+  }
 };
 
 json encode_error(const Error& error) {
@@ -237,6 +245,10 @@ Result<Request> request_of(const json& document) {
     request = StatsRequest{};
   else if (op == "remove")
     request = RemoveRequest{fields.text("directory"), fields.text("name")};
+  else if (op == "disk")
+    request =
+        DiskRequest{TRY(spec::decode_texts(fields.member("lowers"))), fields.text("lower_parent"),
+                    fields.text("directory"), fields.text("name"), fields.text("digest")};
   else
     return make_error(Code::kUnimplemented, "protocol_error",
                       format("decode message: unknown request '{}'", op));

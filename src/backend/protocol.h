@@ -55,8 +55,13 @@ struct StatsRequest {};
 struct RemoveRequest {
   std::string directory, name;
 };
+/// Make a disk image (image/disk_image.h) with the ids that boxes have; no box is involved.
+struct DiskRequest {
+  std::vector<std::string> lowers;
+  std::string lower_parent, directory, name, digest;
+};
 using Request = std::variant<StartRequest, ExecRequest, AttachRequest, WaitRequest, SignalRequest,
-                             KillRequest, StopRequest, StatsRequest, RemoveRequest>;
+                             KillRequest, StopRequest, StatsRequest, RemoveRequest, DiskRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);

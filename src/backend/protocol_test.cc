@@ -99,6 +99,9 @@ TEST(Requests, TheOthers) {
   const RemoveRequest removed = round_trip(RemoveRequest{"/" + kBinary, kBinary});
   EXPECT_EQ(removed.directory, "/" + kBinary);
   EXPECT_EQ(removed.name, kBinary);
+  const DiskRequest disk = round_trip(DiskRequest{{"a", "b"}, "/l", "/d", "n", "sha256:0"});
+  EXPECT_EQ(disk.lowers, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(disk.lower_parent + disk.directory + disk.name + disk.digest, "/l/dnsha256:0");
   for (int number : {1, 9, 15, 34, 64}) EXPECT_EQ(round_trip(SignalRequest{number}).number, number);
   for (int i = 0; i <= static_cast<int>(ExitReason::kLost); ++i)
     EXPECT_EQ(round_trip(KillRequest{static_cast<ExitReason>(i)}).reason,

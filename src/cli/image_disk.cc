@@ -19,10 +19,11 @@ constexpr CommandText kText = {
     "Make a read-only ext4 file of an image's root, once for each image, and print its path. It\n"
     "goes with the image.",
     "  caisson image disk alpine:3.20\n"
-    "  caisson image disk -o root.ext4 alpine:3.20\n"};
+    "  caisson image disk -o root.ext4 alpine:3.20\n"
+    "  caisson image disk -o work.qcow2 alpine:3.20\n"};
 
 constexpr Option<Settings> kOptions[] = {
-    {{"-o,--output", "FILE", "copy it to FILE instead of printing its path"},
+    {{"-o,--output", "FILE", "copy it to FILE; with .qcow2 make FILE a writable overlay of it"},
      set_text<&Settings::output>},
 };
 
@@ -48,6 +49,10 @@ int image_disk_command(Args args) {
   if (!name) return fail(name.error());
   auto runtime = Runtime::open();
   if (!runtime) return fail(runtime.error());
+  if (settings.output.ends_with(".qcow2")) {
+    auto made = runtime->images().disk_overlay(*name, settings.output);
+    return made ? 0 : fail(made.error());
+  }
   auto disk = runtime->images().disk(*name);
   if (!disk) return fail(disk.error());
   if (settings.output.empty()) return print(*disk + "\n");

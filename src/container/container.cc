@@ -465,7 +465,7 @@ std::chrono::nanoseconds Container::cpu_time() {
 std::optional<std::uint64_t> Container::disk_bytes() {
   if (!options_.spec.limits.disk_bytes) return std::nullopt;
   const std::uint64_t most = *options_.spec.limits.disk_bytes;
-  const std::uint64_t named = directory_bytes(options_.data + "/upper", most);
+  const std::uint64_t named = written_bytes(options_.data, options_.rootfs, most);
   // A file that was deleted and is still open takes its room all the same.
   return named > most || !root_ ? named : named + unlinked_bytes(root_.get(), most - named);
 }

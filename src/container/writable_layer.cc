@@ -3,16 +3,53 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <charconv>
+
 #include "base/fd.h"
+#include "container/disk.h"
+#include "image/flatten.h"
 #include "sys/tree.h"
 
 namespace caisson::container {
+namespace {
+
+std::vector<std::string> lower_paths(const Rootfs& rootfs) {
+  std::vector<std::string> paths;
+  for (const std::string& lower : rootfs.lowers)
+    paths.push_back(rootfs.lower_parent.empty() ? lower : rootfs.lower_parent + "/" + lower);
+  return paths;
+}
+
+/// The size goes first: a copy that has its name has its size too.
+Result<> make_copy(const std::string& data, const Rootfs& rootfs) {
+  if (::access((data + "/rootfs").c_str(), F_OK) == 0) return {};
+  const Fd parent = TRY(open_fd(data, O_RDONLY | O_DIRECTORY));
+  TRY(sys::remove_tree(parent.get(), "making"));
+  if (::mkdirat(parent.get(), "making", 0700) < 0) return sys_error("create directory", "making");
+  const Fd making = TRY(open_at(parent.get(), "making", O_RDONLY | O_DIRECTORY));
+  TRY(image::flatten(lower_paths(rootfs), making.get(), "rootfs"));
+  const std::uint64_t size = directory_bytes(data + "/making/rootfs", UINT64_MAX);
+  TRY(replace_file(parent.get(), "rootfs.size", std::to_string(size), 0600));
+  if (::renameat(making.get(), "rootfs", parent.get(), "rootfs") < 0)
+    return sys_error("rename into place", "rootfs");
+  return sys::remove_tree(parent.get(), "making");
+}
+
+}  // namespace
+
+std::uint64_t written_bytes(const std::string& data, const Rootfs& rootfs, std::uint64_t enough) {
+  if (rootfs.strategy != RootfsStrategy::kMerged) return directory_bytes(data + "/upper", enough);
+  std::uint64_t size = 0;
+  const std::string text = read_file(data + "/rootfs.size", 64).value_or("");
+  std::from_chars(text.data(), text.data() + text.size(), size);
+  const std::uint64_t now = directory_bytes(data + "/rootfs", size + enough);
+  return now > size ? now - size : 0;
+}
 
 Result<> make_writable_layer(const std::string& data, const Rootfs& rootfs, bool root) {
+  if (rootfs.strategy == RootfsStrategy::kMerged) return make_copy(data, rootfs);
   struct stat top{};
-  const std::string topmost = rootfs.lower_parent.empty()
-                                  ? rootfs.lowers.front()
-                                  : rootfs.lower_parent + "/" + rootfs.lowers.front();
+  const std::string topmost = lower_paths(rootfs).front();
   if (::stat(topmost.c_str(), &top) < 0) {
     Error error = sys_error("look at image layer", topmost);
     error.reason = "image_damaged";

@@ -53,6 +53,10 @@ struct StartedBox {
 };
 Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach);
 
+/// Has the shim program do what needs the ids of boxes, and waits for it: files that belong to
+/// subordinate ids can only be handled in a namespace that has those ids.
+Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request);
+
 /// Deletes the files of a box, as the ids that own them allow.
 Result<> remove_files(const Runtime::Impl& runtime, const std::string& id);
 /// The tree `name` in `directory`, whose files may belong to ids that boxes have.

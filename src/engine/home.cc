@@ -43,9 +43,8 @@ Result<> make_directory(const std::string& path) {
   return error;
 }
 
-/// Boxes have nothing to do with each other: ext2/3/4 then spreads them over the disk instead of
-/// looking for room for all of them in one place (ioctl_iflags(2), FS_TOPDIR_FL). Elsewhere, and
-/// where it is not allowed, they are as well off without.
+}  // namespace
+
 void spread_children(const std::string& path) {
   const Result<Fd> directory = open_fd(path, O_RDONLY | O_DIRECTORY);
   int flags = 0;
@@ -53,8 +52,6 @@ void spread_children(const std::string& path) {
   flags |= FS_TOPDIR_FL;
   ::ioctl(directory->get(), FS_IOC_SETFLAGS, &flags);
 }
-
-}  // namespace
 
 Result<backend::Layout> open_layout(const OpenOptions& options) {
   std::string home = TRY(choose_home(options));

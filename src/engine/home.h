@@ -17,6 +17,11 @@ Result<backend::Layout> open_layout(const OpenOptions& options);
 Result<std::string> find_shim(const OpenOptions& options);
 /// The program that pulls. Errors: `fetch_missing`.
 Result<std::string> find_fetch(const OpenOptions& options);
+/// Marks a directory whose entries have nothing to do with each other, boxes or trees: ext2/3/4
+/// then spreads them over the disk instead of looking for room for all of them in one place
+/// (ioctl_iflags(2), FS_TOPDIR_FL). Elsewhere, and where it is not allowed, they are as well off
+/// without.
+void spread_children(const std::string& path);
 /// This boot's id (random(4), /proc/sys/kernel/random/boot_id).
 std::string boot_id();
 

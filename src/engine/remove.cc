@@ -10,12 +10,8 @@
 #include "sys/tree.h"
 
 namespace caisson::engine {
-namespace {
 
-/// Files that belong to subordinate ids can only be removed in a namespace that has those ids,
-/// which the shim program knows how to make.
-Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& directory,
-                        const std::string& name) {
+Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request) {
   const std::string shim = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
@@ -24,12 +20,10 @@ Result<> remove_by_shim(const Runtime::Impl& runtime, const std::string& directo
   pair.theirs.reset();
   control.reset();
   Channel channel(std::move(pair.ours));
-  TRY(channel.send(backend::RemoveRequest{directory, name}));
+  TRY(channel.send(request));
   TRY(channel.reply());
   return {};
 }
-
-}  // namespace
 
 Result<> remove_tree_of(const Runtime::Impl& runtime, const std::string& directory,
                         const std::string& name) {
@@ -37,7 +31,7 @@ Result<> remove_tree_of(const Runtime::Impl& runtime, const std::string& directo
   Result<> removed = sys::remove_tree(parent.get(), name);
   if (!removed && ::geteuid() != 0 &&
       (removed.error().sys_errno == EACCES || removed.error().sys_errno == EPERM))
-    removed = remove_by_shim(runtime, directory, name);
+    removed = ask_shim(runtime, backend::RemoveRequest{directory, name});
   return removed;
 }
 

@@ -46,6 +46,7 @@ Result<FetchDirectories> open_fetch_directories(const Runtime::Impl& runtime) {
     TRY(make_directory(runtime.path("fetch"), 0711));
     TRY(make_directory(runtime.path("fetch/partial"), 0711, true));
     TRY(make_directory(runtime.path("fetch/staging"), 0711));
+    spread_children(runtime.path("fetch/staging"));
     TRY(make_directory(last, 0700));
   }
   constexpr int kFlags = O_RDONLY | O_DIRECTORY;

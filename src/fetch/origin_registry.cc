@@ -39,9 +39,9 @@ class RegistryOrigin final : public Origin {
 
 Result<std::unique_ptr<Origin>> open_registry(const image::PullRequest& request,
                                               std::function<void(std::string)> retry) {
-  std::unique_ptr<Registry> registry =
-      TRY(Registry::open(request.endpoints, request.http_proxy, request.https_proxy,
-                         request.no_proxy, request.reference, {std::move(retry)}));
+  std::unique_ptr<Registry> registry = TRY(
+      Registry::open(request.endpoints, {request.http_proxy, request.https_proxy, request.no_proxy},
+                     request.reference, {std::move(retry)}));
   return std::unique_ptr<Origin>(std::make_unique<RegistryOrigin>(std::move(registry), request));
 }
 

@@ -32,8 +32,9 @@ Result<Parents> Parents::open(int staging, int layers, const std::vector<std::st
   for (const std::string& chain_id : chain_ids) {
     const std::string name(spec::hex_of(chain_id));
     constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    Fd root{::openat(staging, name.c_str(), kFlags)};
-    if (!root) root = Fd{::openat(layers, name.c_str(), kFlags)};
+    // A published tree is complete; one of the same name in staging may be on its way.
+    Fd root{::openat(layers, name.c_str(), kFlags)};
+    if (!root) root = Fd{::openat(staging, name.c_str(), kFlags)};
     if (!root) return sys_error("open layer below", chain_id);
     auto stack = std::make_unique<DirStack>(root.get(), DirStack::Mode::kRead);
     parents.trees_.push_back({std::move(root), std::move(stack)});

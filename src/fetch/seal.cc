@@ -34,6 +34,7 @@ constexpr sys::CapMask kUnpackerCaps = sys::cap_bit(CAP_CHOWN) | sys::cap_bit(CA
 void load_lazy_parts() {
   EVP_MD_free(EVP_MD_fetch(nullptr, "SHA256", nullptr));
   const iconv_t converter = ::iconv_open("ANSI_X3.4-1968", "UTF-8");
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): POSIX's value for "none"
   if (converter != reinterpret_cast<iconv_t>(-1)) ::iconv_close(converter);
   ::mallopt(M_ARENA_MAX, 1);
 }

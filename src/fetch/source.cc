@@ -99,11 +99,14 @@ Result<> pull(const image::PullRequest& request, SourceDirectories directories, 
 }
 
 Result<> login(const image::LoginRequest& request, const Voice& voice, bool root) {
+  const std::unique_ptr<Registry> registry = TRY(Registry::open(
+      {request.endpoint}, {request.http_proxy, request.https_proxy, request.no_proxy},
+      request.endpoint.host, {voice.retries()}));
   SourceSeal seal;
   seal.nobody = root;
   seal.keep = {voice.socket()};
   TRY(seal_source(seal));
-  return try_login(request.endpoint, request.http_proxy, request.https_proxy, request.no_proxy);
+  return registry->check();
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ class Supervisor final {
   Result<> relay(const std::string& text);
   Result<> start(UnpackRequest request, std::vector<Fd> fds, bool compare);
   Result<> ended(std::list<Unpacking>::iterator unpacking, std::optional<Error> error);
+  void tell_problem(const image::VerifyLayer& layer, const Error& error) const;
   Result<bool> parents_ready(const UnpackRequest& request) const;
   Result<> release_waiting();
 
@@ -70,7 +71,6 @@ class Supervisor final {
   std::set<std::string> done_;        ///< chain ids unpacked by us
   std::map<std::string, int> tries_;  ///< by chain id
   std::vector<image::VerifyLayer> to_verify_;
-  std::optional<Error> first_error_;  ///< of a verify
 };
 
 Result<image::FetchRequest> Supervisor::receive_request() {
@@ -143,9 +143,7 @@ Result<> Supervisor::pull(const image::PullRequest& request) {
 Result<> Supervisor::verify(const image::VerifyRequest& request) {
   to_verify_ = request.layers;
   std::ranges::reverse(to_verify_);  // taken from the back
-  TRY(loop());
-  if (first_error_) return *first_error_;
-  return {};
+  return loop();
 }
 
 /// Until the source and every unpacker have ended, or the engine has gone.
@@ -155,8 +153,13 @@ Result<> Supervisor::loop() {
     while (!to_verify_.empty() && unpacking_.size() < kVerifiers) {
       image::VerifyLayer layer = std::move(to_verify_.back());
       to_verify_.pop_back();
+      Result<Fd> blob = open_at(blobs_.get(), layer.digest.substr(7), O_RDONLY | O_NOFOLLOW);
+      if (!blob) {
+        tell_problem(layer, blob.error());
+        continue;
+      }
       std::vector<Fd> fds;
-      fds.push_back(TRY(open_at(blobs_.get(), layer.digest.substr(7), O_RDONLY | O_NOFOLLOW)));
+      fds.push_back(std::move(*blob));
       TRY(start({std::move(layer), true, 0, 0}, std::move(fds), true));
     }
     std::vector<pollfd> polled = {{control_.get(), POLLIN, 0},
@@ -292,14 +295,16 @@ Result<> Supervisor::ended(std::list<Unpacking>::iterator at, std::optional<Erro
     if (source_) source_->send(layer.chain_id + " " + image::encode(FetchMessage(*ready)));
     return release_waiting();
   }
-  if (source_) {  // it may have another way
+  if (source_)  // it may have another way
     source_->send(layer.chain_id + " " + image::encode(FetchMessage(*error)));
-  } else if (!first_error_) {
-    // A verify: what a blob's fault is belongs to that layer, and the others are looked at too.
-    tell(LayerReady{layer.digest, layer.diff_id, layer.chain_id, layer.size, 0, true,
-                    error->message});
-  }
+  else
+    tell_problem(layer, *error);
   return {};
+}
+
+/// Of a verify: the other layers are looked at too.
+void Supervisor::tell_problem(const image::VerifyLayer& layer, const Error& error) const {
+  tell(LayerReady{layer.digest, layer.diff_id, layer.chain_id, layer.size, 0, true, error.message});
 }
 
 Result<bool> Supervisor::parents_ready(const UnpackRequest& request) const {

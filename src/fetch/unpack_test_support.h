@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <cstring>
 #include <string>
@@ -158,7 +159,11 @@ class LayerTest : public testing::Test {
     const struct stat st = stat_of(name);
     return S_ISCHR(st.st_mode) && st.st_rdev == 0;
   }
-  std::string xattr(const std::string& name, const char* key) const;
+  std::string xattr(const std::string& name, const char* key) const {
+    char value[256];
+    const ssize_t n = ::lgetxattr((top() + "/" + name).c_str(), key, value, sizeof value);
+    return n < 0 ? "(none)" : std::string(value, static_cast<std::size_t>(n));
+  }
 
   static std::string hex(std::size_t n) {
     std::string digits = std::to_string(n);

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "container/container.h"
+#include "image/disk_image.h"
 #include "sys/socket.h"
 #include "sys/tree.h"
 
@@ -87,7 +88,8 @@ bool Shim::on_frame(Connection& connection, const wire::Frame& frame) {
 
 void Shim::on_request(Connection& connection, backend::Request request) {
   const bool start = std::holds_alternative<backend::StartRequest>(request) ||
-                     std::holds_alternative<backend::RemoveRequest>(request);
+                     std::holds_alternative<backend::RemoveRequest>(request) ||
+                     std::holds_alternative<backend::DiskRequest>(request);
   if (start == (sandbox_ != nullptr) || (!start && (!running_ || done_))) {
     connection.reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
                                           "the box is not in a state for this request")});
@@ -229,13 +231,25 @@ void Shim::handle(Connection& connection, backend::StopRequest request) {
 }
 
 void Shim::handle(Connection& connection, const backend::RemoveRequest& request) {
-  const auto remove = [&]() -> Result<> {
-    TRY(container::enter_box_ids());
+  without_box(connection, [&]() -> Result<> {
     Fd parent = TRY(open_fd(request.directory, O_PATH | O_DIRECTORY));
     return sys::remove_tree(parent.get(), request.name);
-  };
+  });
+}
+
+void Shim::handle(Connection& connection, const backend::DiskRequest& request) {
+  without_box(connection, [&] {
+    return image::make_disk_image(
+        {request.lowers, request.lower_parent, request.directory, request.name, request.digest});
+  });
+}
+
+/// Work that needs the ids of boxes, and nothing else of this program.
+void Shim::without_box(Connection& connection, const std::function<Result<>()>& work) {
+  Result<> done = container::enter_box_ids();
+  if (done) done = work();
   backend::Reply reply;
-  if (Result<> removed = remove(); !removed) reply.error = removed.error();
+  if (!done) reply.error = done.error();
   connection.reply(reply);
   done_ = true;
 }

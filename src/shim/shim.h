@@ -46,6 +46,8 @@ class Shim final {
   void handle(Connection&, backend::StopRequest);
   void handle(Connection&, backend::StatsRequest);
   void handle(Connection&, const backend::RemoveRequest&);
+  void handle(Connection&, const backend::DiskRequest&);
+  void without_box(Connection&, const std::function<Result<>()>& work);
 
   // lifetime.cc: the box from start to end
   Result<> start();

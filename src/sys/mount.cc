@@ -99,6 +99,11 @@ Result<> attach(int mount, int target, std::string_view name) {
   return {};
 }
 
+Result<> detach(const std::string& path) {
+  if (::umount2(path.c_str(), kMntDetach) < 0) return sys_error("take mount off", path);
+  return {};
+}
+
 Result<> make_private() {
   if (::mount(nullptr, "/", nullptr, kMsRec | kMsPrivate, nullptr) < 0)
     return sys_error("make mounts private below", "/");

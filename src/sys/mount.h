@@ -44,6 +44,9 @@ Result<> set_idmap(int mount, int userns, std::string_view name);
 /// Attaches a detached mount on `target` (an O_PATH descriptor).
 Result<> attach(int mount, int target, std::string_view name);
 
+/// Takes the topmost mount off a path, lazily.
+Result<> detach(const std::string& path);
+
 /// Makes every mount of this namespace private, so that nothing propagates either way.
 Result<> make_private();
 /// Makes `root` (a mounted directory) the root of this mount namespace. The old root stays

@@ -15,7 +15,7 @@ BAD_RUNS = [
     (("run", "dir:", "true"), "dir:"),
     (("run", "dir:relative/missing", "true"), "/relative/missing"),
     (("run", "dir:/no/such/dir", "true"), "/no/such/dir"),
-    (("run", "docker://Alpine", "true"), "docker://Alpine"),
+    (("run", "docker://Alpine", "true"), "alpine"),
     (("run", "--isolation", "microvm", "host:", "true"), "microvm"),
     (("run", "--isolation", "steel", "host:", "true"), "steel"),
     (("run", "--memory", "64x", "host:", "true"), "64x"),

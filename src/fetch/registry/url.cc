@@ -38,7 +38,8 @@ Result<std::string> part(const Url& url, CURLUPart what, unsigned flags, const s
 
 Result<UrlOrigin> origin_of(const std::string& text) {
   const Url url = TRY(parse(text));
-  UrlOrigin origin{TRY(part(url, CURLUPART_SCHEME, 0, text)), TRY(part(url, CURLUPART_HOST, 0, text)),
+  UrlOrigin origin{TRY(part(url, CURLUPART_SCHEME, 0, text)),
+                   TRY(part(url, CURLUPART_HOST, 0, text)),
                    TRY(part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT, text))};
   for (char& c : origin.host)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');

@@ -1,0 +1,36 @@
+// An image's root as a disk: made by the shim program, which knows how to have the ids of boxes.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/images_impl.h"
+#include "image/disk_image.h"
+#include "spec/image_ref.h"
+
+namespace caisson {
+
+Result<std::string> Images::disk(std::string_view reference) {
+  const Runtime::Impl& runtime = *impl_->runtime;
+  const engine::FoundImage found = TRY(engine::find_image(runtime, reference));
+  const std::string folder = runtime.path("disks");
+  if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", folder);
+  backend::DiskRequest request;
+  request.directory = folder;
+  request.name = std::string(spec::hex_of(found.row.id)) + ".ext4";
+  request.digest = found.row.id;
+  request.lower_parent = runtime.path("layers");
+  for (const store::LayerRow& layer : found.row.layers)
+    request.lowers.emplace(request.lowers.begin(), spec::hex_of(layer.chain_id));
+  const std::string path = folder + "/" + request.name;
+  if (::access(path.c_str(), R_OK) == 0) return path;
+  if (Result<> made = engine::ask_shim(runtime, request); !made)
+    return with_context(made.error(), format("image '{}'", reference));
+  return path;
+}
+
+Result<> Images::disk_overlay(std::string_view reference, const std::string& path) {
+  return image::make_qcow2_overlay(TRY(disk(reference)), path);
+}
+
+}  // namespace caisson
