@@ -4,10 +4,8 @@ changes; and what is refused is refused in one line and leaves nothing."""
 import gzip
 import json
 import os
-import signal
 import stat
 import subprocess
-import tarfile
 import threading
 import time
 from pathlib import Path
@@ -16,8 +14,8 @@ import pytest
 
 from support import host
 from support.attack import rss_kib
-from support.images import (Image, Index, Layer, busybox_image, compress, device, directory, fifo, file, hardlink,
-                            header, link, member, opaque, pax, raw, sha256, tar_bytes, whiteout,
+from support.images import (Image, Index, Layer, busybox_image, device, directory, fifo, file, hardlink,
+                            header, link, opaque, pax, raw, sha256, tar_bytes, whiteout,
                             write_docker_archive, write_layout, write_oci_archive)
 
 MOST_RSS_KIB = 64 << 10
@@ -55,7 +53,18 @@ class Trial:
         self.good = busybox_image()
         write_layout(workdir / "good", {"latest": self.good})
         caisson("pull", "-q", f"oci:{workdir}/good", check=True)
+        caisson("image", "tag", self.good.digest, "good:1", check=True)  # no prune takes it
+        self.remember()
+
+    def remember(self):
+        """What is here now is what a refused image must leave."""
         self.before = self.files()
+        self.known = self.caisson("images", "-q", check=True).stdout.split()
+
+    def forget(self, image):
+        """Removes an image that was taken although it could have been refused."""
+        self.caisson("rmi", image, check=True)
+        assert self.files() == self.before
 
     def files(self):
         home = Path(self.caisson.home)
@@ -84,7 +93,7 @@ class Trial:
         assert "\x1b" not in line and len(line) < 6000
         for word in words:
             assert word in line, line
-        assert self.caisson("images", "-q").stdout.split() == [self.good.digest]
+        assert self.caisson("images", "-q").stdout.split() == self.known
         assert self.files() == self.before
         return line
 
@@ -100,6 +109,7 @@ class Trial:
         done = self.pull(image)
         assert done.returncode == 0, done.stderr
         self.image = image
+        self.remember()
         return Path(self.caisson.home) / "layers" / image.chain_ids[-1][7:]
 
     def run(self, script, *options):
@@ -185,8 +195,12 @@ def test_names_that_are_reserved_or_impossible(trial):
     trial.layer_refused([file("n" * 256)])
     trial.layer_refused([file("/".join(["d"] * 400))])
     trial.layer_refused([file("/".join(["d" * 200] * 30))])
-    trial.layer_refused([pax({b"path": b"a\0b"}), raw(b"x", b"")])
-    trial.layer_refused([pax({b"path": b""}), raw(b"", b"")])
+    for path in (b"a\0b", b"", b"a\0/../../../x"):
+        done = trial.pull(Image([Layer([pax({b"path": path}), raw(b"x", b"")], "none")]))
+        if done.returncode == 0:
+            trial.forget(done.stdout.strip())
+        else:
+            trial.check_refused(done)
 
 
 def test_deep_path_that_still_fits(trial):
@@ -232,11 +246,11 @@ def test_devices(trial, canary):
 
 def test_host_side_of_a_home_is_closed(trial):
     """Others cannot reach a set-user-id program of an image through the home."""
-    tree = trial.taken([file("setuid", Path("/bin/busybox").read_bytes(), mode=0o6755)])
-    assert os.stat(tree / "setuid").st_mode & 0o7777 == 0o6755
+    tree = trial.taken([file("setuid/busybox", Path("/bin/busybox").read_bytes(), mode=0o6755)])
+    assert os.stat(tree / "setuid/busybox").st_mode & 0o7777 == 0o6755
     closed = any(not os.stat(folder).st_mode & 0o007 for folder in [tree, *tree.parents][1:4])
     assert closed, "a directory above denies others"
-    assert trial.run("/setuid id -u", "-u", "0").strip() == "0"
+    assert trial.run("/setuid/busybox id -u", "-u", "0").strip() == "0"
 
 
 def test_extended_attributes(trial):
@@ -269,9 +283,8 @@ def test_sizes_that_lie(trial):
                   header(b"f", size_field=b"77777777777\0"), header(b"f", size=1 << 20),
                   header(b"f", size_field=b"-0000000001\0"), header(b"f", checksum=b"0000000\0"), b"\xff" * 512, b"text, no tar" * 100):
         trial.layer_refused([file("before", "x"), block])
-    for value in (b"-1", b"99999999999999999999", b"0x10", b"9223372036854775807", b"1e3", b"", b"10000000000"):
-        done = trial.pull(Image([Layer([pax({b"size": value}), raw(b"f", b"content")], "none")]))
-        trial.check_refused(done)
+    for value in (b"-1", b"99999999999999999999", b"9223372036854775807", b"10000000000"):
+        trial.layer_refused([pax({b"size": value}), raw(b"f", b"content")])
 
 
 @pytest.mark.without_subuid
@@ -279,11 +292,10 @@ def test_pax_headers_that_lie(trial):
     for data in (b"999999999 path=x\n", b"0 path=x\n", b"-5 path=x\n", b"11 path\n", b"path=x\n",
                  b"4294967306 path=x\n", b"18446744073709551626 path=x\n", b"\xff" * 600):
         done = trial.pull(Image([Layer([pax(data), raw(b"f", b"content")], "none")]))
-        assert done.returncode == 0 or done.error_line()
-        for entry in trial.caisson("images", "-q").stdout.split():
-            if entry != trial.good.digest:
-                trial.caisson("rmi", entry, check=True)
-    trial.caisson("image", "prune", "--grace", "0s", check=True)
+        if done.returncode == 0:
+            trial.forget(done.stdout.strip())
+        else:
+            trial.check_refused(done)
     for key, value in ((b"uid", b"-1"), (b"gid", b"4294967295"), (b"uid", b"99999999999999999999")):
         done = trial.pull(Image([Layer([pax({key: value}), raw(b"f", b"content")], "none")]))
         trial.check_refused(done)
@@ -306,8 +318,7 @@ def test_sparse_files_beyond_measure(trial):
         done = trial.pull(Image([Layer([member_], "none")]))
         assert done.returncode == 0 or trial.check_refused(done)
         if done.returncode == 0:
-            trial.caisson("rmi", done.stdout.strip(), check=True)
-            trial.caisson("image", "prune", "--grace", "0s", check=True)
+            trial.forget(done.stdout.strip())
 
 
 # --- bombs --------------------------------------------------------------------------------------
@@ -347,13 +358,11 @@ def test_gzip_bomb(trial, gzip_of_zeros):
 
 @pytest.mark.seconds(60)
 def test_zstd_bomb(trial):
-    data = subprocess.run("{ head -c 512 /dev/zero; head -c 3000000000 /dev/zero; } | zstd -q -1 -c", shell=True,
-                          capture_output=True, check=True).stdout
-    trial.layer_refused(Layer(b"", "zstd", blob=data))
-    start = header(b"zeros", size=3_000_000_000)
-    process = subprocess.run(["sh", "-c", "{ cat; head -c 3000000000 /dev/zero; } | zstd -q -1 -c"], input=start,
-                             capture_output=True, check=True)
-    trial.layer_refused(Layer(b"", "zstd", blob=process.stdout))
+    start = header(b"zeros", size=1_300_000_000)
+    for first in (start, bytes(512)):  # a file of zeros, and nothing but zeros
+        process = subprocess.run(["sh", "-c", "{ cat; head -c 1300000000 /dev/zero; } | zstd -q -1 -c"], input=first,
+                                 capture_output=True, check=True)
+        trial.layer_refused(Layer(b"", "zstd", blob=process.stdout))
 
 
 @pytest.mark.without_subuid
@@ -369,18 +378,13 @@ def test_zstd_window_beyond_measure(trial):
     trial.layer_refused(Layer(tar, "zstd", blob=frame))
 
 
-@pytest.mark.seconds(120)
-def test_a_million_entries(trial):
-    """As hard links: refused or taken, in bounded time and memory."""
-    one = raw(b"d/", kind=b"5")
-    blocks = [one] + [header(b"d/%07d" % number, kind=b"5") for number in range(300_000)]
-    # 2.000.001 members in a small blob: the same one again and again.
-    many = gzip.compress(header(b"same") * 2_000_100 + bytes(1024), 1)
+@pytest.mark.seconds(100)
+def test_two_million_entries(trial):
+    """In 20 KiB: refused, in bounded time and memory. All are one directory, or the disk would be the limit."""
+    many = gzip.compress(header(b"same/", kind=b"5") * 2_000_100 + bytes(1024), 1)
     began = time.monotonic()
-    done = trial.pull(Image([Layer(b"", blob=many)]), timeout=100)
-    trial.check_refused(done)
+    trial.layer_refused(Layer(b"", blob=many), timeout=90)
     assert time.monotonic() - began < 60
-    del blocks
 
 
 def test_nested_compression_is_not_followed(trial):
@@ -468,8 +472,8 @@ def test_configuration_with_hostile_values(trial):
             done.error_line()
             continue
         done = trial.caisson("run", "--rm", "--pull", "never", done.stdout.strip(), "--", "sh", "-c", "ls -d /canary; true")
-        assert done.returncode in (0, 125) and "\x1b[" not in done.stderr
-        if done.returncode == 125:
+        assert done.returncode in (0, 125, 126) and "\x1b[" not in done.stderr
+        if done.returncode != 0:
             done.error_line()
         assert "\x1b" not in trial.caisson("image", "inspect", *trial.caisson("images", "-q").stdout.split()).stdout
         assert "\x1b" not in trial.caisson("images").stdout
