@@ -378,6 +378,7 @@ def test_zstd_window_beyond_measure(trial):
     trial.layer_refused(Layer(tar, "zstd", blob=frame))
 
 
+@pytest.mark.root_only  # it takes half a minute
 @pytest.mark.seconds(100)
 def test_two_million_entries(trial):
     """In 20 KiB: refused, in bounded time and memory. All are one directory, or the disk would be the limit."""
