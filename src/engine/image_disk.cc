@@ -12,6 +12,9 @@ namespace caisson {
 Result<std::string> Images::disk(std::string_view reference) {
   const Runtime::Impl& runtime = *impl_->runtime;
   const engine::FoundImage found = TRY(engine::find_image(runtime, reference));
+  if (found.row.layers.empty())
+    return make_error(Code::kInvalidArgument, "image_empty",
+                      format("make disk of image '{}': the image has no layer", reference));
   const std::string folder = runtime.path("disks");
   if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
     return sys_error("create directory", folder);
