@@ -27,8 +27,11 @@ Result<std::string> Images::disk(std::string_view reference) {
     request.lowers.emplace(request.lowers.begin(), spec::hex_of(layer.chain_id));
   std::string path = folder + "/" + request.name;
   if (::access(path.c_str(), R_OK) == 0) return path;
-  if (Result<> made = engine::ask_shim(runtime, request); !made)
-    return with_context(made.error(), format("image '{}'", reference));
+  if (Result<> made = engine::ask_shim(runtime, request); !made) {
+    const Rootfs layers{.lowers = request.lowers, .lower_parent = request.lower_parent};
+    return with_context(engine::missing_layer(layers).value_or(made.error()),
+                        format("make disk of image '{}'", reference));
+  }
   return path;
 }
 

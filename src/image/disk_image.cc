@@ -143,7 +143,7 @@ Result<> fill(const Tools& tools, const DiskImage& image, const std::string& tre
     made = make_ext4(tools, image, tree, partial, need);
   }
   if (!made) {
-    Error error = with_context(std::move(made).error(), "make disk image");
+    Error error = std::move(made).error();
     if (says(error, "No space left on device")) {
       error.code = Code::kResourceExhausted;
       error.reason = "disk_full";
@@ -160,10 +160,9 @@ Result<> fill(const Tools& tools, const DiskImage& image, const std::string& tre
 Result<> make_disk_image(const DiskImage& image) {
   const Tools tools{find_program("mke2fs"), find_program("debugfs")};
   if (tools.mke2fs.empty() || tools.debugfs.empty())
-    return make_error(
-        Code::kFailedPrecondition, "mke2fs_missing",
-        format("make disk image: there is no {}", tools.mke2fs.empty() ? "mke2fs" : "debugfs"),
-        "install the package e2fsprogs");
+    return make_error(Code::kFailedPrecondition, "mke2fs_missing",
+                      format("there is no {}", tools.mke2fs.empty() ? "mke2fs" : "debugfs"),
+                      "install the package e2fsprogs");
   ::umask(022);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   const std::string base = format("{}/{}.{}", image.directory, image.name, ::getpid());
