@@ -83,21 +83,6 @@ ROWS = (
      Budget(0.8, at_least=True)),
     ("stream.main", "stdout of a main process, logged", "MiB/s", "stream.pipe", "a plain pipe",
      None),
-    *(row for kind, what in (("minbase", "Debian minbase, 1 layer"), ("ten", "the same, 10 layers"),
-                             ("big", "1 GiB, 1 layer")) for row in (
-        (f"pull.{kind}.caisson", f"caisson pull: {what}", "s", f"pull.{kind}.peer",
-         "the faster of the two below", Budget(0.35)),
-        (f"pull.{kind}.caisson", "  caisson pull", "s", f"pull.{kind}.skopeo",
-         "skopeo copy + umoci unpack", None),
-        (f"pull.{kind}.caisson", "  caisson pull", "s", f"pull.{kind}.podman",
-         "podman pull (overlay)", None),
-        (f"pull.{kind}.caisson", "  caisson pull", "s", f"pull.{kind}.ceiling",
-         "hash, inflate, hash, write on one core", None))),
-    ("fetch.largest_mib", "largest caisson-fetch process of a pull", "MiB", None, "", None),
-    ("fetch.together_mib", "all caisson-fetch processes of a pull", "MiB", None, "", None),
-    ("cached.image", "caisson run IMAGE -- true, cached", "ms", "cached.host",
-     "caisson run host: -- true", None),
-    ("cached.extra", "  more than host:, of each round", "ms", None, "", Budget(1.0, "value")),
 )
 
 
@@ -111,9 +96,6 @@ def derived(samples):
     if len(created) >= 30:
         all_samples["idle.early"] = created[4:15]
         all_samples["idle.late"] = created[-11:]
-    for name in [name for name in samples if re.fullmatch(r"pull\..*\.caisson", name)]:
-        kind = name.rsplit(".", 1)[0]
-        all_samples[f"{kind}.peer"] = min(samples[f"{kind}.skopeo"], samples[f"{kind}.podman"], key=median)
     # The average, not the median: PSS is a sum to be shared out.
     for name in ("idle.box_mib", "idle.shim_mib", "idle.init_mib", "idle.bwrap_mib"):
         if name in all_samples:

@@ -41,20 +41,14 @@ def read_arguments():
     parser.add_argument("--boxes", type=int, default=1000, help="idle boxes (default: 1000)")
     parser.add_argument("--bytes", type=int, default=1 << 30,
                         help="bytes of output in a stream (default: 1 GiB)")
-    parser.add_argument("--pulls", type=int, default=3, help="images: rounds of pulls (default: 3)")
-    parser.add_argument("--only", action="append", choices=images.PARTS,
-                        help="images: measure this alone; may be repeated")
+    parser.add_argument("--pulls", type=int, default=3, help="pulls of each image (default: 3)")
     arguments = parser.parse_args()
     for part in arguments.parts:
         if part not in PARTS:
             fail(f"unknown benchmark '{part}'; there are {', '.join(PARTS)}")
-    if min(arguments.rounds, arguments.boxes, arguments.bytes, arguments.pulls) < 1:
-        fail("--rounds, --boxes, --bytes and --pulls take a positive number")
-    if "images" in arguments.parts and os.geteuid() != 0:
-        fail("images are measured as root only: umoci and podman unpack what belongs to many users")
-    arguments.parts = arguments.parts or [part for part in PARTS
-                                          if part != "images" or os.geteuid() == 0]
-    arguments.only = arguments.only or list(images.PARTS)
+    if min(arguments.rounds, arguments.boxes, arguments.bytes) < 1:
+        fail("--rounds, --boxes and --bytes take a positive number")
+    arguments.parts = arguments.parts or list(PARTS)
     return arguments
 
 
@@ -135,8 +129,7 @@ class Host:
     def look():
         versions = [subprocess.run([name, "--version"], capture_output=True, text=True,
                                    check=True).stdout.splitlines()[0]
-                    for name in ("bwrap", "runc", "skopeo", "umoci", "podman")
-                    if shutil.which(name)]
+                    for name in ("bwrap", "runc") if shutil.which(name)]
         load = os.getloadavg()[0]
         return Host(f"Linux {platform.release()}, {os.cpu_count()} processors, load {load:.1f} "
                     f"at the start; {', '.join(versions)}")
@@ -144,8 +137,6 @@ class Host:
 
 def busy_rounds(samples):
     rounds = samples.get("busy_rounds", [])
-    if not rounds:
-        return "images: overlay as podman's storage"
     return (f"{sum(rounds):.0f} of {len(rounds)} rounds began while something else kept more than "
             "15 % of the machine busy")
 
@@ -166,7 +157,12 @@ def report(samples, host, markdown):
 def main():
     arguments = read_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for name in ("bwrap", "busybox", "runc", *(images.TOOLS if "images" in arguments.parts else ())):
+    if "images" in arguments.parts:
+        images.measure(arguments)
+        arguments.parts.remove("images")
+        if not arguments.parts:
+            return
+    for name in ("bwrap", "busybox", "runc"):
         if shutil.which(name) is None:
             fail(f"'{name}' is not installed; run ./dev setup")
     host = Host.look()
@@ -181,9 +177,7 @@ def main():
         else:
             print("bench: without runc, which here runs as root only", file=sys.stderr)
         for part in arguments.parts:
-            taken = (images.measure(BUILD, environment, arguments) if part == "images"
-                     else measure(part, words, environment))
-            for name, values in taken.items():
+            for name, values in measure(part, words, environment).items():
                 samples.setdefault(name, []).extend(values)
     report(samples, host, arguments.markdown)
 
