@@ -16,6 +16,7 @@ constexpr int kMostTries = 5;
 constexpr int kMostTriesToConnect = 3;
 constexpr int kMostRedirects = 10;
 constexpr std::int64_t kLongestWaitS = 60;
+constexpr std::size_t kErrorBody = 4096;
 
 bool is_tls(CURLcode code) {
   return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
@@ -88,12 +89,11 @@ std::size_t Exchange::on_body(char* data, std::size_t size, std::size_t count, v
 
 /// False ends the transfer; `fault_` says why.
 bool Exchange::take_body(std::string_view data) {
-  constexpr std::size_t kErrorBody = 4096;
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status != 200 && status != 206) {
     error_body_.append(data.substr(0, kErrorBody - std::min(kErrorBody, error_body_.size())));
-    return true;
+    return error_body_.size() < kErrorBody;  // an error has no need of more, nor an end
   }
   if (request_.sink.fd >= 0) {
     if (!std::exchange(body_begun_, true)) {
@@ -164,6 +164,7 @@ bool Exchange::write_file(std::string_view data) {
 
 Exchange::Outcome Exchange::ended(CURLcode code) {
   if (fault_) return failed(*fault_, fault_passing_, {});
+  if (code == CURLE_WRITE_ERROR && error_body_.size() == kErrorBody) code = CURLE_OK;
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   if (code != CURLE_OK) {
@@ -241,13 +242,25 @@ Exchange::Outcome Exchange::unauthorized() {
   return {Next::kAgain, 0, {}, {}};
 }
 
+/// Plain HTTP is for hosts that do not speak HTTPS: whatever one that does has answered counts.
+std::size_t Exchange::next_endpoint() const {
+  long status = 0;
+  ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  std::size_t next = endpoint_ + 1;
+  if (next < endpoints_.size() && status != 0 && !about().plain_http) {
+    const image::Endpoint& there = endpoints_[next]->about;
+    if (there.plain_http && there.host == about().host) ++next;
+  }
+  return next;
+}
+
 /// Once more, or the next endpoint, or the end.
 Exchange::Outcome Exchange::failed(Error error, bool passing, std::optional<std::int64_t> asked_s) {
-  const bool more = endpoint_ + 1 < endpoints_.size();
+  const std::size_t next = next_endpoint();
   const bool ours = error.reason == "disk_full" || error.reason == "layer_size_mismatch" ||
                     error.reason == "manifest_too_large";
-  if (more && !ours) {
-    ++endpoint_;
+  if (next < endpoints_.size() && !ours) {
+    endpoint_ = next;
     url_.clear();
     redirects_ = 0;
     tries_ = 1;

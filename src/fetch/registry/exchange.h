@@ -66,6 +66,7 @@ class Exchange final {
   std::optional<Error> size_fault() const;
   Outcome redirected();
   Outcome unauthorized();
+  std::size_t next_endpoint() const;
   Outcome failed(Error error, bool passing, std::optional<std::int64_t> asked_s);
   Outcome finished();
   Error error(Code code, std::string_view reason, const std::string& cause,
