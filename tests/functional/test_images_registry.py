@@ -90,6 +90,7 @@ def test_skopeo_pushes_what_is_pulled(caisson, registry, workdir):
     assert which(caisson, f"{registry.name}/test/skopeo:1") == "pushed"
 
 
+@pytest.mark.without_subuid
 def test_login_and_logout(caisson, secure_registry, settings, workdir):
     name = secure_registry.push("test/private", "1", image_of("private"))
     user, password = secure_registry.user
@@ -273,6 +274,7 @@ def test_nobody_there(caisson, fake):
     assert fake.name in refused(caisson, name)
 
 
+@pytest.mark.without_subuid
 def test_two_pulls_at_once(caisson, fake, noisy):
     name = fake.push("test/noisy", "1", noisy)
     fake.pace = (64 << 10, 0.01)

@@ -69,6 +69,7 @@ def told(registry):
 
 # --- digests and sizes --------------------------------------------------------------------------
 
+@pytest.mark.without_subuid
 def test_layer_of_another_digest(lied_to, fake, image):
     layer = image.layers[1]
     other = Layer([file("which", "evil")], "none").blob
@@ -216,6 +217,7 @@ def test_what_a_registry_says_is_shown_harmlessly(lied_to, fake):
 
 # --- where it leads -----------------------------------------------------------------------------
 
+@pytest.mark.without_subuid
 def test_token_is_not_sent_to_another_origin(caisson, fake, image, certificates, trusted):
     """A redirect of a blob, as registries lead to their storage; there credentials stay at home."""
     with FakeRegistry(certificates) as home, FakeRegistry(certificates) as storage:
