@@ -12,6 +12,7 @@ import pytest
 from support import host
 from support.cli import Caisson
 from support.leaks import LeakCheck, Snapshot, adopt_orphans
+from support.registry import Certificates, Registry
 
 
 def pytest_configure():
@@ -185,6 +186,27 @@ def workdir(home):
     folder.mkdir(mode=0o755)
     home.parent.chmod(0o755)
     return folder
+
+
+@pytest.fixture(scope="session")
+def certificates(kept):
+    folder = kept / "certificates"
+    folder.mkdir()
+    return Certificates(folder)
+
+
+@pytest.fixture(scope="session")
+def registry(kept):
+    """A real registry for everyone, without TLS."""
+    with Registry(kept / "registry") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def secure_registry(kept, certificates):
+    """A real registry with TLS, for one user."""
+    with Registry(kept / "secure-registry", certificates, ("me", "a password: with: colons")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
