@@ -18,11 +18,6 @@ constexpr int kMostRedirects = 10;
 constexpr std::int64_t kLongestWaitS = 60;
 constexpr std::size_t kErrorBody = 4096;
 
-bool is_tls(CURLcode code) {
-  return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
-         code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
-         code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR;
-}
 bool is_connecting(CURLcode code) {
   return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
          code == CURLE_COULDNT_RESOLVE_PROXY;
@@ -38,7 +33,8 @@ Exchange::Exchange(Request request, std::span<Endpoint* const> endpoints, std::s
     : request_(std::move(request)),
       endpoints_(endpoints.begin(), endpoints.end()),
       reference_(std::move(reference)),
-      easy_(::curl_easy_init()) {}
+      easy_(::curl_easy_init()),
+      begun_at_(request_.sink.offset) {}
 
 Error Exchange::error(Code code, std::string_view reason, const std::string& cause,
                       std::string hint) const {
@@ -81,13 +77,21 @@ Result<> Exchange::begin() {
 }
 
 std::size_t Exchange::on_header(char* data, std::size_t size, std::size_t count, void* self) {
-  return static_cast<Exchange*>(self)->response_.take({data, size * count}) ? size * count : 0;
+  return static_cast<Exchange*>(self)->take_header({data, size * count}) ? size * count : 0;
 }
 std::size_t Exchange::on_body(char* data, std::size_t size, std::size_t count, void* self) {
   return static_cast<Exchange*>(self)->take_body({data, size * count}) ? size * count : 0;
 }
 
 /// False ends the transfer; `fault_` says why.
+bool Exchange::take_header(std::string_view line) {
+  if (response_.take(line)) return true;
+  fault_ = error(Code::kFailedPrecondition, "registry_error", "its headers do not end");
+  fault_passing_ = false;
+  return false;
+}
+
+/// The same.
 bool Exchange::take_body(std::string_view data) {
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -237,7 +241,10 @@ Exchange::Outcome Exchange::unauthorized() {
   if (Result<> done = authorize(endpoint, response_.challenges); !done) {
     Error refused = done.error();
     refused.message = format("pull '{}': {}", reference_, refused.message);
-    return failed(std::move(refused), false, {});
+    const bool passing =
+        refused.reason != "registry_tls" &&
+        (refused.code == Code::kUnavailable || refused.code == Code::kResourceExhausted);
+    return failed(std::move(refused), passing, {});
   }
   return {Next::kAgain, 0, {}, {}};
 }
@@ -257,10 +264,14 @@ std::size_t Exchange::next_endpoint() const {
 /// Once more, or the next endpoint, or the end.
 Exchange::Outcome Exchange::failed(Error error, bool passing, std::optional<std::int64_t> asked_s) {
   const std::size_t next = next_endpoint();
-  const bool ours = error.reason == "disk_full" || error.reason == "layer_size_mismatch" ||
-                    error.reason == "manifest_too_large";
+  // Of a blob of another size the next endpoint could only continue the beginning.
+  const bool ours = error.reason == "disk_full" ||
+                    (error.reason == "layer_size_mismatch" && request_.sink.offset != begun_at_);
   if (next < endpoints_.size() && !ours) {
+    // What a certificate made fail is of interest as long as it is the same host's.
+    if (endpoints_[next]->about.host != about().host) first_tls_error_.reset();
     endpoint_ = next;
+    begun_at_ = request_.sink.offset;
     url_.clear();
     redirects_ = 0;
     tries_ = 1;
@@ -285,10 +296,11 @@ Exchange::Outcome Exchange::failed(Error error, bool passing, std::optional<std:
 
 Exchange::Outcome Exchange::finished() {
   const Sink& sink = request_.sink;
+  // Without a length the end of the connection looks like the end of the blob: more may follow.
   if (sink.fd >= 0 && sink.offset != sink.size)
     return failed(error(Code::kDataLoss, "layer_size_mismatch",
                         format("it has {} bytes, the manifest says {}", sink.offset, sink.size)),
-                  false, {});
+                  true, {});
   return {Next::kDone, 0, {}, {}};
 }
 
