@@ -16,7 +16,7 @@ std::string name_of(const std::string& digest) { return std::string(spec::hex_of
 Error write_error(Error error) {
   if (error.sys_errno == ENOSPC || error.sys_errno == EDQUOT) {
     error.reason = "disk_full";
-    error.hint = "caisson image prune makes room";
+    error.hint = "caisson prune --grace 0s makes room";
   }
   return error;
 }

@@ -154,7 +154,7 @@ bool Exchange::write_file(std::string_view data) {
       fault_ = sys_error("keep", request_.object);
       if (fault_->sys_errno == ENOSPC || fault_->sys_errno == EDQUOT) {
         fault_->reason = "disk_full";
-        fault_->hint = "caisson image prune makes room";
+        fault_->hint = "caisson prune --grace 0s makes room";
       }
       fault_passing_ = false;
       return false;
