@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import images
 from figures import figures, stages
 from table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 CAISSON = BUILD / "bin" / "caisson"
-PARTS = ("programs", "boxes", "idle", "streams")
+PARTS = ("programs", "boxes", "idle", "streams", "images")
 
 
 def fail(message):
@@ -40,6 +41,7 @@ def read_arguments():
     parser.add_argument("--boxes", type=int, default=1000, help="idle boxes (default: 1000)")
     parser.add_argument("--bytes", type=int, default=1 << 30,
                         help="bytes of output in a stream (default: 1 GiB)")
+    parser.add_argument("--pulls", type=int, default=3, help="pulls of each image (default: 3)")
     arguments = parser.parse_args()
     for part in arguments.parts:
         if part not in PARTS:
@@ -155,6 +157,11 @@ def report(samples, host, markdown):
 def main():
     arguments = read_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if "images" in arguments.parts:
+        images.measure(arguments)
+        arguments.parts.remove("images")
+        if not arguments.parts:
+            return
     for name in ("bwrap", "busybox", "runc"):
         if shutil.which(name) is None:
             fail(f"'{name}' is not installed; run ./dev setup")

@@ -32,7 +32,8 @@ struct BoxInfo {
   std::string id;    ///< a lower-case ULID (26 characters)
   std::string name;  ///< may be empty
   BoxState state = BoxState::kConfigured;
-  BoxSpec spec;  ///< what the image gives is filled in; in a list, without a source when the record cannot be read
+  BoxSpec spec;  ///< what the image gives is filled in; in a list, without a source when the record
+                 ///< cannot be read
   std::string error_reason;  ///< the full text of the cause: state failed, reason lost
   std::optional<ExitInfo> exit;
   std::string image_id;  ///< digest of the image's manifest; empty without an image

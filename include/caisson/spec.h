@@ -69,7 +69,7 @@ struct SecurityOptions {
 ///     spec.source = "host:";
 ///     spec.command = {"python3", "-c", "print(6*7)"};
 struct BoxSpec {
-  std::string name;    ///< optional, unique in a home: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}
+  std::string name;  ///< optional, unique in a home: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}
   /// `host:`, `dir:/absolute/path`, or an image: what PullSpec::source says. An image that is not
   /// there is pulled when the box is made (see `pull`).
   std::string source;
@@ -81,7 +81,8 @@ struct BoxSpec {
   /// argv of the main process. With an image it stands for the image's Cmd, after its Entrypoint;
   /// it may be empty then.
   std::vector<std::string> command;
-  std::optional<std::vector<std::string>> entrypoint;  ///< instead of the image's, whose Cmd goes too
+  std::optional<std::vector<std::string>>
+      entrypoint;  ///< instead of the image's, whose Cmd goes too
   std::map<std::string, std::string> env;
   std::string workdir;  ///< absolute, inside; empty: the image's, /workspace for host:, else /
   std::string user;     ///< `UID[:GID]` or `NAME[:GROUP]`, empty: the image's, else root

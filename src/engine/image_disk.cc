@@ -22,7 +22,7 @@ Result<std::string> Images::disk(std::string_view reference) {
   request.lower_parent = runtime.path("layers");
   for (const store::LayerRow& layer : found.row.layers)
     request.lowers.emplace(request.lowers.begin(), spec::hex_of(layer.chain_id));
-  const std::string path = folder + "/" + request.name;
+  std::string path = folder + "/" + request.name;
   if (::access(path.c_str(), R_OK) == 0) return path;
   if (Result<> made = engine::ask_shim(runtime, request); !made)
     return with_context(made.error(), format("image '{}'", reference));

@@ -49,8 +49,11 @@ Child::~Child() {
 Result<std::optional<std::string>> Child::receive(std::vector<Fd>& fds) {
   std::string buffer(image::kMaxMessage, '\0');
   sys::Received got = sys::receive_with_fds(socket_.get(), buffer.data(), buffer.size());
+  // Told once, ahead of what it had said, when it ended without hearing all of us.
+  if (got.bytes == -ECONNRESET)
+    got = sys::receive_with_fds(socket_.get(), buffer.data(), buffer.size());
   fds = std::move(got.fds);
-  if (got.bytes == 0 || got.bytes == -ECONNRESET) return std::optional<std::string>();
+  if (got.bytes == 0) return std::optional<std::string>();
   if (got.bytes < 0) return errno_error(static_cast<int>(-got.bytes), "hear from", role_);
   buffer.resize(static_cast<std::size_t>(got.bytes));
   return std::optional(std::move(buffer));

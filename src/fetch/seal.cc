@@ -142,7 +142,8 @@ Result<> leave_host(const UnpackerSeal& seal, std::vector<int>& keep) {
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
     return sys_error("make namespaces", "");
   Fd staging = TRY(detach("/", true, "staging", keep));
-  Fd own = TRY(detach("/" + seal.own_name, false, "staging", keep));
+  // Without a tree to make there is nothing to write.
+  Fd own = TRY(detach("/" + seal.own_name, seal.own_name.empty(), "staging", keep));
   Fd layers = TRY(detach(".", true, "layers", keep));
   TRY(make_root(own.get(), "staging"));
   *seal.staging = std::move(staging);

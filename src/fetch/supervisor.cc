@@ -59,7 +59,7 @@ class Supervisor final {
   Result<> hear_unpacker(Unpacking& unpacking);
   Result<> relay(const std::string& text);
   Result<> start(UnpackRequest request, std::vector<Fd> fds, bool compare);
-  Result<> ended(std::list<Unpacking>::iterator unpacking, std::optional<Error> error);
+  Result<> ended(std::list<Unpacking>::iterator at, std::optional<Error> error);
   void tell_problem(const image::VerifyLayer& layer, const Error& error) const;
   Result<bool> parents_ready(const UnpackRequest& request) const;
   Result<> release_waiting();

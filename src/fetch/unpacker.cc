@@ -53,7 +53,7 @@ Result<> seal(UnpackJob& job) {
   UnpackerSeal seal;
   seal.nobody = job.nobody;
   seal.own = &job.own;
-  seal.own_name = spec::hex_of(job.chain_id);
+  if (job.unpack) seal.own_name = spec::hex_of(job.chain_id);
   seal.staging = &job.staging;
   seal.layers = &job.layers_dir;
   for (const Fd* fd : {&job.blob, &job.feed, &job.control})

@@ -42,7 +42,7 @@ struct PullRequest {
   std::string tag, digest;  ///< what to ask for: a digest wins. Archives: a name inside
   bool all_images = false;
   std::string os, architecture, variant;
-  bool platform_asked = false;  ///< an image of one platform must be of this one
+  bool platform_asked = false;      ///< an image of one platform must be of this one
   std::vector<Endpoint> endpoints;  ///< registries only, in the order to try
   std::string http_proxy, https_proxy, no_proxy;
   unsigned parallel = 3;  ///< downloads at a time

@@ -154,8 +154,8 @@ Registry::Registry(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Registry::~Registry() = default;
 
 Result<std::unique_ptr<Registry>> Registry::open(std::vector<image::Endpoint> endpoints,
-                                                 HttpSettings settings, std::string reference,
-                                                 Hooks hooks) {
+                                                 const HttpSettings& settings,
+                                                 std::string reference, Hooks hooks) {
   if (::curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
     return make_error(Code::kInternal, "registry_error", "start libcurl: it does not");
   auto impl = std::make_unique<Impl>();

@@ -32,7 +32,7 @@ class Registry final {
   };
   /// `reference` is for messages. Reads the host's certificates where an endpoint has its own too.
   static Result<std::unique_ptr<Registry>> open(std::vector<image::Endpoint> endpoints,
-                                                HttpSettings settings, std::string reference,
+                                                const HttpSettings& settings, std::string reference,
                                                 Hooks hooks);
   ~Registry();
 

@@ -36,16 +36,16 @@ Result<std::string> part(const Url& url, CURLUPart what, unsigned flags, const s
 
 }  // namespace
 
-Result<UrlOrigin> origin_of(const std::string& text) {
-  const Url url = TRY(parse(text));
-  UrlOrigin origin{TRY(part(url, CURLUPART_SCHEME, 0, text)),
-                   TRY(part(url, CURLUPART_HOST, 0, text)),
-                   TRY(part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT, text))};
+Result<UrlOrigin> origin_of(const std::string& url) {
+  const Url parsed = TRY(parse(url));
+  UrlOrigin origin{TRY(part(parsed, CURLUPART_SCHEME, 0, url)),
+                   TRY(part(parsed, CURLUPART_HOST, 0, url)),
+                   TRY(part(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT, url))};
   for (char& c : origin.host)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   if (origin.scheme != "https" && origin.scheme != "http")
     return make_error(Code::kInvalidArgument, "registry_url_invalid",
-                      format("use URL '{}': neither http nor https", text));
+                      format("use URL '{}': neither http nor https", url));
   return origin;
 }
 
@@ -57,15 +57,15 @@ Result<std::string> resolve_url(const std::string& base, const std::string& loca
   return part(url, CURLUPART_URL, 0, location);
 }
 
-Result<std::string> with_query(const std::string& text, const std::string& name,
+Result<std::string> with_query(const std::string& url, const std::string& name,
                                const std::string& value) {
-  const Url url = TRY(parse(text));
+  const Url parsed = TRY(parse(url));
   const std::string pair = name + "=" + value;
-  if (const CURLUcode code = ::curl_url_set(url.get(), CURLUPART_QUERY, pair.c_str(),
+  if (const CURLUcode code = ::curl_url_set(parsed.get(), CURLUPART_QUERY, pair.c_str(),
                                             CURLU_APPENDQUERY | CURLU_URLENCODE);
       code != CURLUE_OK)
-    return invalid(text, code);
-  return part(url, CURLUPART_URL, 0, text);
+    return invalid(url, code);
+  return part(parsed, CURLUPART_URL, 0, url);
 }
 
 }  // namespace caisson::fetch
