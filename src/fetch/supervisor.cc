@@ -213,6 +213,9 @@ Result<> Supervisor::relay(const std::string& text) {
   if (!known)
     return make_error(Code::kInternal, "protocol_error", "the source said what it may not");
   tell(message);
+  // A tree that another pull has published is a parent that no unpacker of ours will tell of.
+  const auto* event = std::get_if<PullEvent>(&message);
+  if (event != nullptr && event->state == PullEvent::State::kCached) return release_waiting();
   return {};
 }
 
