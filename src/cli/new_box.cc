@@ -17,6 +17,14 @@ Result<> write_id(int fd, const std::string& id, const std::string& path) {
   return cli_sys_error("write id to", path);
 }
 
+/// Whether `text` is the beginning of an image's id that is here. (create looks at that itself.)
+bool is_id_here(Images& images, const std::string& text) {
+  const std::string_view hex = std::string_view(text).substr(text.starts_with("sha256:") ? 7 : 0);
+  if (hex.size() < 4 || hex.find_first_not_of("0123456789abcdef") != std::string_view::npos)
+    return false;
+  return images.inspect(text).has_value();
+}
+
 }  // namespace
 
 std::optional<int> pull_source(Runtime& runtime, BoxOptions& options) {
@@ -25,6 +33,8 @@ std::optional<int> pull_source(Runtime& runtime, BoxOptions& options) {
   // What is wrong with the box shall not be said only after a download.
   if (auto valid = validate(spec); !valid) return fail(valid.error(), options.json);
   Images images = runtime.images();
+  if (spec.pull == PullPolicy::kMissing && spec.platform.empty() && is_id_here(images, spec.source))
+    return std::nullopt;
   auto pulled =
       pull_images(images, {.source = spec.source, .platform = spec.platform, .policy = spec.pull},
                   options.quiet ? Show::kNothing : Show::kProgress);

@@ -133,9 +133,10 @@ Result<std::string> read_document(const Runtime::Impl& runtime, std::string_view
     return make_error(Code::kDataLoss, "digest_mismatch",
                       format("read document '{}': that is no digest", digest));
   constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-  Result<Fd> file = open_fd(runtime.path(blob_path(digest)), kFlags);
-  if (!file && also_partial)
-    file = open_fd(runtime.path(format("fetch/partial/{}", spec::hex_of(digest))), kFlags);
+  const std::string published = runtime.path(blob_path(digest));
+  const std::string partial = runtime.path(format("fetch/partial/{}", spec::hex_of(digest)));
+  Result<Fd> file = open_fd(published, kFlags);
+  if (!file && also_partial) file = open_fd(partial, kFlags);
   if (!file) {
     Error error = with_context(file.error(), format("read document '{}'", digest));
     if (error.sys_errno == ENOENT) error.reason = "blob_missing";
@@ -143,6 +144,13 @@ Result<std::string> read_document(const Runtime::Impl& runtime, std::string_view
     return error;
   }
   std::string text = TRY(read_all(file->get(), image::kMaxDocument, digest));
+  if (also_partial && sha256_hex(text) != spec::hex_of(digest)) {
+    // The published one is damaged; the source has then brought another, which takes its place.
+    if (Result<Fd> fresh = open_fd(partial, kFlags)) {
+      text = TRY(read_all(fresh->get(), image::kMaxDocument, digest));
+      if (sha256_hex(text) == spec::hex_of(digest)) ::unlink(published.c_str());
+    }
+  }
   if (sha256_hex(text) == spec::hex_of(digest)) return text;
   return make_error(Code::kDataLoss, "digest_mismatch",
                     format("read document '{}': it has another digest", digest),

@@ -98,6 +98,15 @@ Result<> pull(const image::PullRequest& request, SourceDirectories directories, 
   return {};
 }
 
+/// Every error says of which image or blob it is.
+Result<> named(Result<> result, const std::string& reference) {
+  if (result) return result;
+  Error error = std::move(result).error();
+  for (const std::string_view name : {std::string_view("sha256:"), std::string_view(reference)})
+    if (error.message.find(name) != std::string::npos) return error;
+  return with_context(std::move(error), format("pull '{}'", reference));
+}
+
 Result<> login(const image::LoginRequest& request, const Voice& voice, bool root) {
   const std::unique_ptr<Registry> registry = TRY(Registry::open(
       {request.endpoint}, {request.http_proxy, request.https_proxy, request.no_proxy},
@@ -114,7 +123,8 @@ Result<> login(const image::LoginRequest& request, const Voice& voice, bool root
 int run_source(const image::PullRequest& request, SourceDirectories directories, Fd supervisor,
                bool root) {
   const Voice voice(std::move(supervisor));
-  return voice.status(pull(request, std::move(directories), voice, root));
+  Result<> result = pull(request, std::move(directories), voice, root);
+  return voice.status(named(std::move(result), request.reference));
 }
 
 int run_login(const image::LoginRequest& request, Fd supervisor, bool root) {

@@ -53,6 +53,9 @@ Result<> Transfers::run(const ResolvedImage& image) {
       });
       if (downloads >= parallel_ || unpackers >= parallel_ + 1 || busy_with(transfer)) break;
       TRY(start(transfer));
+      // Whoever waits holds locks of layers below only, which need nothing of those above: however
+      // pulls share layers, one of them always goes on.
+      if (transfer.step == Step::kLocked) break;
     }
     const bool locked = std::ranges::any_of(transfers_, is(Step::kLocked));
     TRY(origin_.step(locked ? kLockPollMs : 1000, {&supervision_.socket, 1}));
@@ -88,14 +91,6 @@ Result<> Transfers::start(Transfer& transfer) {
 
 Result<> Transfers::start_partial(Transfer& transfer) {
   const ResolvedLayer& layer = *transfer.layer;
-  const auto same = std::ranges::find_if(transfers_, [&](const Transfer& other) {
-    return other.index < transfer.index && other.file.valid() &&
-           other.layer->blob.digest == layer.blob.digest;
-  });
-  if (same != transfers_.end()) {  // complete, and locked by us
-    transfer.step = Step::kUnpacking;
-    return ask_unpacker(transfer, TRY(store_.read_partial(layer.blob.digest)), {});
-  }
   if (!transfer.file) {
     std::optional<Fd> file = TRY(store_.lock_partial(layer.blob.digest));
     if (!file) {
@@ -112,20 +107,32 @@ Result<> Transfers::start_partial(Transfer& transfer) {
   }
   struct stat info{};
   if (::fstat(transfer.file.get(), &info) < 0) return sys_error("look at blob", layer.blob.digest);
-  std::uint64_t have = static_cast<std::uint64_t>(info.st_size);
+  const std::uint64_t have = static_cast<std::uint64_t>(info.st_size);
   if (have > layer.blob.size) {
-    if (::ftruncate(transfer.file.get(), 0) < 0)
-      return sys_error("shorten blob", layer.blob.digest);
-    have = 0;
+    renew(transfer);
+    return {};
   }
   transfer.resumed = have > 0;
   transfer.fed = have;
   return download(transfer, have);
 }
 
+/// The file is never shortened: another pull may have verified it and be publishing it now.
+void Transfers::renew(Transfer& transfer) {
+  if (transfer.file) store_.drop_partial(transfer.layer->blob.digest);
+  transfer.file.reset();
+  transfer.step = Step::kWaiting;
+}
+
 Result<> Transfers::download(Transfer& transfer, std::uint64_t offset) {
   const spec::Descriptor& blob = transfer.layer->blob;
-  const Fd reader = TRY(store_.read_partial(blob.digest));
+  Result<Fd> reader_or = store_.read_partial(blob.digest);
+  if (!reader_or && reader_or.error().sys_errno == ENOENT) {  // published this moment
+    transfer.file.reset();
+    transfer.step = Step::kLocked;
+    return {};
+  }
+  const Fd reader = TRY(std::move(reader_or));
   if (offset == blob.size) {
     transfer.step = Step::kUnpacking;
     return ask_unpacker(transfer, reader, {});
@@ -164,6 +171,7 @@ void Transfers::downloaded(Transfer& transfer, Result<> result) {
   feed(transfer, transfer.layer->blob.size);
   transfer.feed.reset();
   if (transfer.step == Step::kDownloading) transfer.step = Step::kUnpacking;
+  if (transfer.step == Step::kDone) transfer.file.reset();
   if (!transfer.failed) return;
   const Error error = *std::exchange(transfer.failed, std::nullopt);
   if (Result<> again = try_again(transfer, error); !again && !fault_) fault_ = again.error();
@@ -211,6 +219,7 @@ Result<> Transfers::heard(Transfer& transfer, const image::FetchMessage& message
   }
   if (!std::holds_alternative<image::LayerReady>(message)) return {};
   transfer.step = Step::kDone;
+  if (!transfer.downloading) transfer.file.reset();  // others may have it now
   tell(transfer, PullEvent::State::kDone, transfer.layer->blob.size);
   return {};
 }
@@ -225,9 +234,7 @@ Result<> Transfers::try_again(Transfer& transfer, const Error& error) {
   }
   transfer.distrust_published |= published;
   transfer.feed.reset();
-  if (transfer.file && ::ftruncate(transfer.file.get(), 0) < 0)
-    return sys_error("shorten blob", digest);
-  transfer.step = Step::kWaiting;
+  renew(transfer);
   return start(transfer);
 }
 

@@ -44,6 +44,7 @@ class Transfers final {
   Result<> start(Transfer& transfer);
   Result<> start_partial(Transfer& transfer);
   Result<> ask_unpacker(Transfer& transfer, const Fd& blob, const Fd& feed);
+  void renew(Transfer& transfer);
   Result<> download(Transfer& transfer, std::uint64_t offset);
   void downloaded(Transfer& transfer, Result<> result);
   void feed(Transfer& transfer, std::uint64_t have);
