@@ -76,6 +76,8 @@ Result<> Images::save(const std::vector<std::string>& references, int fd) {
   TRY(tar.add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
   TRY(tar.add("index.json", spec::make_index(images)));
   TRY(tar.add("manifest.json", spec::make_docker_manifest(images)));
+  TRY(tar.add_directory("blobs/"));
+  TRY(tar.add_directory("blobs/sha256/"));
   for (const auto& [digest, size] : blobs) {
     const std::string member = member_of(digest);
     const Result<Fd> file = open_fd(runtime.path(member), O_RDONLY | O_NOFOLLOW);

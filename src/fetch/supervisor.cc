@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -93,7 +94,11 @@ Result<> Supervisor::enter_ids() {
   const container::Facts facts = TRY(container::gather_facts({}));
   root_ = facts.root;
   one_id_ = !root_ && (facts.subuids.empty() || facts.subgids.empty());
-  return container::enter_box_ids();
+  // The files in /proc of an undumpable process are root's, and with them the maps to be written.
+  ::prctl(PR_SET_DUMPABLE, 1);
+  Result<> entered = container::enter_box_ids();
+  ::prctl(PR_SET_DUMPABLE, 0);
+  return entered;
 }
 
 Result<> Supervisor::prepare_directories(const std::string& id) {

@@ -57,6 +57,7 @@ Result<> Transfers::run(const ResolvedImage& image) {
       // pulls share layers, one of them always goes on.
       if (transfer.step == Step::kLocked) break;
     }
+    if (std::ranges::all_of(transfers_, is(Step::kDone))) break;  // all of it was here
     const bool locked = std::ranges::any_of(transfers_, is(Step::kLocked));
     TRY(origin_.step(locked ? kLockPollMs : 1000, {&supervision_.socket, 1}));
     TRY(hear());
