@@ -65,8 +65,8 @@ void Registry::Impl::begin(std::list<Running>::iterator at) {
   // Not before the seal, which closes what it does not know: a multi handle has sockets of its own.
   if (!multi) multi.reset(::curl_multi_init());
   if (!multi)
-    return finish(at, make_error(Code::kResourceExhausted, "out_of_memory",
-                                 "start a transfer: no memory"));
+    return finish(
+        at, make_error(Code::kResourceExhausted, "out_of_memory", "start a transfer: no memory"));
   if (Result<> begun = at->exchange->begin(); !begun) return finish(at, std::move(begun));
   ::curl_multi_add_handle(multi.get(), at->exchange->handle());
 }
