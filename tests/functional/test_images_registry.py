@@ -377,6 +377,7 @@ def test_progress(caisson, fake):
 
 
 @pytest.mark.user_only
+@pytest.mark.without_subuid
 def test_an_ordinary_user_pulls_and_runs(caisson, fake):
     """With and without subordinate ids: the pass without them runs this too."""
     layer = Layer([file("etc/theirs", "text", uid=1000, gid=1000, mode=0o640)])
