@@ -11,9 +11,8 @@ import pytest
 
 from support import host
 from support.cli import Caisson
-from support.fake_registry import FakeRegistry
 from support.leaks import LeakCheck, Snapshot, adopt_orphans
-from support.registry import PASSWORD, Certificates, Registry
+from support.registry import Certificates, Registry
 
 
 def pytest_configure():
@@ -190,6 +189,27 @@ def workdir(home):
 
 
 @pytest.fixture(scope="session")
+def certificates(kept):
+    folder = kept / "certificates"
+    folder.mkdir()
+    return Certificates(folder)
+
+
+@pytest.fixture(scope="session")
+def registry(kept):
+    """A real registry for everyone, without TLS."""
+    with Registry(kept / "registry") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def secure_registry(kept, certificates):
+    """A real registry with TLS, for one user."""
+    with Registry(kept / "secure-registry", certificates, ("me", "a password: with: colons")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def applets(kept):
     """A directory with busybox and a link for each of its commands."""
     folder = kept / "applets"
@@ -216,46 +236,3 @@ def busybox_root(workdir, applets):
     (root / "etc/group").write_text("root:x:0:\napp:x:1000:\nvideo:x:44:app\n")
     (root / "etc/motd").write_text("original\n")
     return root
-
-
-# --- registries ---------------------------------------------------------------------------------
-
-@pytest.fixture(scope="session")
-def certificates(kept):
-    """A CA of the tests' own and a certificate for 127.0.0.1."""
-    return Certificates(kept / "certificates")
-
-
-@pytest.fixture(scope="session")
-def registry(kept):
-    """Debian's docker-registry, by plain HTTP; one for all tests, each has repositories of its own."""
-    made = Registry(kept / "registry")
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="session")
-def tls_registry(kept, certificates):
-    """The same with TLS of the tests' own CA, asking for a password."""
-    made = Registry(kept / "tls-registry", certificates, PASSWORD)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def make_fake():
-    """Makes registries that lie; see support/fake_registry.py."""
-    made = []
-
-    def make(**details):
-        made.append(FakeRegistry(**details))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-
-
-@pytest.fixture
-def fake(make_fake):
-    return make_fake()

@@ -104,12 +104,10 @@ class Resolver final {
           Code::kResourceExhausted, "too_many_layers",
           format("it has {} layers, {} are allowed", manifest.layers.size(), image::kMaxLayers));
     const std::vector<std::string> chains = spec::chain_ids(config.diff_ids);
-    std::vector<std::string> parents;
     for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
       if (auto known = spec::layer_compression(manifest.layers[i].media_type); !known)
         return with_context(known.error(), format("layer {}", manifest.layers[i].digest));
-      image_.layers.push_back({manifest.layers[i], config.diff_ids[i], chains[i], parents});
-      parents.insert(parents.begin(), chains[i]);
+      image_.layers.push_back({manifest.layers[i], config.diff_ids[i], chains[i]});
     }
     return {};
   }

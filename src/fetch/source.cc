@@ -98,13 +98,14 @@ Result<> pull(const image::PullRequest& request, SourceDirectories directories, 
   return {};
 }
 
-/// Every error says of which image or blob it is.
-Result<> named(Result<> result, const std::string& reference) {
+/// Every error says of which image it is, or of which blob of a directory or an archive.
+Result<> named(Result<> result, const image::PullRequest& request) {
   if (result) return result;
   Error error = std::move(result).error();
-  for (const std::string_view name : {std::string_view("sha256:"), std::string_view(reference)})
-    if (error.message.find(name) != std::string::npos) return error;
-  return with_context(std::move(error), format("pull '{}'", reference));
+  const bool local = request.kind != image::SourceKind::kRegistry;
+  const auto says = [&](const std::string& name) { return error.message.contains(name); };
+  if (says(request.reference) || (local && says("sha256:"))) return error;
+  return with_context(std::move(error), format("pull '{}'", request.reference));
 }
 
 Result<> login(const image::LoginRequest& request, const Voice& voice, bool root) {
@@ -124,7 +125,7 @@ int run_source(const image::PullRequest& request, SourceDirectories directories,
                bool root) {
   const Voice voice(std::move(supervisor));
   Result<> result = pull(request, std::move(directories), voice, root);
-  return voice.status(named(std::move(result), request.reference));
+  return voice.status(named(std::move(result), request));
 }
 
 int run_login(const image::LoginRequest& request, Fd supervisor, bool root) {

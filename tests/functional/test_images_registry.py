@@ -1,390 +1,349 @@
-"""Images of registries: real ones, and one that counts what it is asked."""
+"""Images out of registries: a real one, plain and with TLS and users, and one that is told to fail."""
 
 import json
 import os
 import random
+import stat
 import subprocess
 import time
-from urllib.parse import unquote
 
 import pytest
 
-from support import host
-from support.attack import wait_for
-from support.boxes import descendants
-from support.fake_registry import TokenServer
-from support.fetching import fsck
+from support.fake_registry import FakeRegistry, instead, status, truncated, wrong_range
 from support.images import Image, Index, Layer, busybox_image, busybox_layer, file, write_layout
-from support.registry import PASSWORD, USER, auth_file
 
-BIG = Layer([file("big", random.Random(7).randbytes(4 << 20))], "none")
-
-
-def inspect(caisson, reference):
-    return json.loads(caisson("image", "inspect", reference, check=True).stdout)
+NOISE = random.Random(5).randbytes(3 << 20)
+HERE, OTHER = ("amd64", "arm64") if os.uname().machine == "x86_64" else ("arm64", "amd64")
 
 
-def configure(caisson, workdir, settings):
-    path = workdir / "registries.json"
-    path.write_text(json.dumps({"registries": settings}))
-    caisson.env["CAISSON_REGISTRIES"] = str(path)
+@pytest.fixture
+def fake():
+    with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def settings(workdir):
+    """The environment that names a registries.json of {registry: fields}."""
+    def write(registries):
+        path = workdir / "registries.json"
+        path.write_text(json.dumps({"registries": registries}))
+        return {"CAISSON_REGISTRIES": str(path)}
+    return write
+
+
+@pytest.fixture
+def noisy():
+    """An image with a layer that takes a while."""
+    return busybox_image(Layer([file("noise", NOISE)]))
+
+
+def image_of(text):
+    return busybox_image(Layer([file("which", text)]))
+
+
+def pull(caisson, *arguments, **keywords):
+    return caisson("pull", "-q", *arguments, check=True, **keywords).stdout.strip()
+
+
+def which(caisson, source, *options, **keywords):
+    return caisson("run", "--rm", "-q", *options, source, "--", "cat", "/which", check=True, **keywords).stdout
+
+
+def layer_path(layer):
+    return f"/blobs/{layer.digest}$"
+
+
+def refused(caisson, *arguments, **keywords):
+    """The last line of a pull that fails; nothing of it is an image."""
+    done = caisson("pull", *arguments, **keywords)
+    assert done.returncode != 0, done.stdout
+    assert caisson("images", "-q", check=True).stdout == ""
+    line = done.stderr.splitlines()
+    assert any(text.startswith("caisson: ") for text in line), done.stderr
+    return done.stderr
 
 
 # --- a real registry ----------------------------------------------------------------------------
 
-def test_an_image_runs(caisson, registry):
-    reference = registry.push("real/one", "1", busybox_image(Layer([file("etc/motd", "from afar\n")])))
-    done = caisson("run", "--rm", "-q", reference, "--", "cat", "/etc/motd", check=True)
-    assert done.stdout == "from afar\n" and done.stderr == ""
-    assert inspect(caisson, reference)["names"] == [reference]
+@pytest.mark.without_subuid
+def test_run_out_of_a_registry(caisson, registry):
+    image = image_of("one")
+    name = registry.push("test/busybox", "1", image)
+    assert which(caisson, name) == "one"
+    assert which(caisson, name) == "one"
+    assert caisson("images", "-q", check=True).stdout.strip() == image.digest
+    assert caisson("image", "fsck").returncode == 0
 
 
-@pytest.mark.parametrize("spelling", ["{name}", "docker://{name}", "docker://{host}/real/spelled@{digest}",
-                                      "{host}/real/spelled@{digest}", "{name}@{digest}"])
-def test_spellings_of_a_reference(caisson, registry, spelling):
-    image = busybox_image()
-    name = registry.push("real/spelled", "1", image)
-    source = spelling.format(name=name, host=registry.host, digest=image.digest)
-    assert caisson("pull", "-q", source, check=True).stdout.strip() == image.digest
+def test_docker_and_zstd(caisson, registry):
+    for number, image in enumerate((image_of("d"), busybox_image(Layer([file("which", "d")], "zstd"), family="docker"),
+                                    Image([busybox_layer("zstd"), Layer([file("which", "d")], "none")], {}))):
+        assert which(caisson, registry.push("test/kinds", str(number), image)) == "d"
 
 
-@pytest.mark.parametrize("family", ["oci", "docker"])
-@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-def test_kinds_of_manifests_and_layers(caisson, registry, family, compression):
-    layer = Layer([file("etc/motd", f"{family} {compression}\n")], compression)
-    reference = registry.push(f"real/{family}", compression, busybox_image(layer, family=family))
-    done = caisson("run", "--rm", "-q", reference, "--", "cat", "/etc/motd", check=True)
-    assert done.stdout == f"{family} {compression}\n"
+def test_skopeo_pushes_what_is_pulled(caisson, registry, workdir):
+    """What another program put there."""
+    layout = write_layout(workdir / "layout", {"t": image_of("pushed")})
+    subprocess.run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{layout}:t",
+                    f"docker://{registry.name}/test/skopeo:1"], check=True, timeout=60)
+    assert which(caisson, f"{registry.name}/test/skopeo:1") == "pushed"
 
 
-def test_what_skopeo_pushed(caisson, registry, workdir):
-    image = busybox_image(Layer([file("etc/motd", "by skopeo\n")]))
-    write_layout(workdir / "layout", {"1": image})
-    subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false",
-                    f"oci:{workdir}/layout:1", f"docker://{registry.host}/real/skopeo:1"],
-                   check=True, timeout=60, capture_output=True)
-    done = caisson("run", "--rm", "-q", f"{registry.host}/real/skopeo:1", "--", "cat", "/etc/motd", check=True)
-    assert done.stdout == "by skopeo\n"
+@pytest.mark.without_subuid
+def test_login_and_logout(caisson, secure_registry, settings, workdir):
+    name = secure_registry.push("test/private", "1", image_of("private"))
+    user, password = secure_registry.user
+    env = settings({secure_registry.name: {"ca": str(secure_registry.certificates.ca)}})
+    env["DOCKER_CONFIG"] = str(workdir / "docker")
+    assert "caisson login" in refused(caisson, name, env=env)
+
+    wrong = caisson("login", "-u", user, "--password-stdin", secure_registry.name, input="wrong\n", env=env)
+    assert wrong.returncode != 0
+    assert secure_registry.name in wrong.error_line()
+    assert not (workdir / "docker/config.json").exists()
+
+    done = caisson("login", "-u", user, "--password-stdin", secure_registry.name, input=password + "\n", env=env)
+    assert done.returncode == 0, done.stderr
+    kept = workdir / "docker/config.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert list(json.loads(kept.read_text())["auths"]) == [secure_registry.name]
+    assert which(caisson, name, env=env) == "private"
+
+    caisson("logout", secure_registry.name, env=env, check=True)
+    assert secure_registry.name not in kept.read_text()
+    caisson("rmi", name, check=True)
+    assert "caisson login" in refused(caisson, name, env=env)
 
 
-@pytest.mark.parametrize("platform, architecture", [(None, "amd64"), ("linux/arm64", "arm64"),
-                                                    ("linux/arm/v7", "arm")])
-def test_platforms(caisson, registry, platform, architecture):
-    images = {name: busybox_image(Layer([file("etc/motd", name)]), architecture=name, variant=variant)
-              for name, variant in (("arm", "v7"), ("arm64", "v8"), ("amd64", None))}
-    reference = registry.push("real/platforms", "1", Index(images.values()))
-    words = ["--platform", platform] if platform else []
-    identity = caisson("pull", "-q", *words, reference, check=True).stdout.strip()
-    assert identity == images[architecture].digest
-    assert inspect(caisson, identity)["architecture"] == architecture
+def test_certificate_that_is_not_trusted(caisson, secure_registry, settings):
+    name = secure_registry.push("test/private", "1", image_of("private"))
+    assert "docs/registries.md" in refused(caisson, name)
+    env = settings({secure_registry.name: {"insecure": True}})
+    assert "caisson login" in refused(caisson, name, env=env)
 
 
-# --- what is asked for, and how often -----------------------------------------------------------
-
-def test_a_second_run_asks_nothing(caisson, fake):
-    reference = fake.add("a/b", "1", busybox_image())
-    caisson("run", "--rm", "-q", reference, "--", "true", check=True)
-    asked = fake.count()
-    caisson("run", "--rm", "-q", reference, "--", "true", check=True)
-    caisson("run", "--rm", "--pull", "missing", reference, "--", "true", check=True)
-    assert fake.count() == asked == 3
+def test_registry_auth_file(caisson, secure_registry, settings, workdir):
+    name = secure_registry.push("test/private", "1", image_of("private"))
+    user, password = secure_registry.user
+    auth = workdir / "auth.json"
+    auth.write_text(json.dumps({"auths": {secure_registry.name: {"username": user, "password": password}}}))
+    env = settings({secure_registry.name: {"ca": str(secure_registry.certificates.ca)}})
+    assert which(caisson, name, env=env | {"REGISTRY_AUTH_FILE": str(auth)}) == "private"
 
 
-def test_pull_always_asks_for_the_manifest_alone(caisson, fake):
-    reference = fake.add("a/b", "1", busybox_image())
-    caisson("pull", "-q", reference, check=True)
-    caisson("run", "--rm", "-q", "--pull", "always", reference, "--", "true", check=True)
-    assert fake.count("/manifests/") == 2 and fake.count("/blobs/") == 2
-    fake.add("a/b", "1", busybox_image(Layer([file("etc/motd", "newer\n")])))
-    done = caisson("run", "--rm", "-q", "--pull", "always", reference, "--", "cat", "/etc/motd", check=True)
-    assert done.stdout == "newer\n"
-    assert fake.count(busybox_layer().digest) == 1
+def test_credential_helper(caisson, secure_registry, settings, workdir):
+    name = secure_registry.push("test/private", "1", image_of("private"))
+    user, password = secure_registry.user
+    programs, docker = workdir / "bin", workdir / "docker"
+    programs.mkdir()
+    docker.mkdir()
+    helper = programs / "docker-credential-own"
+    helper.write_text(f"#!/bin/sh\nread registry\n[ \"$1 $registry\" = 'get {secure_registry.name}' ] || exit 1\n"
+                      f"echo '{json.dumps({'Username': user, 'Secret': password})}'\n")
+    helper.chmod(0o755)
+    (docker / "config.json").write_text(json.dumps({"credHelpers": {secure_registry.name: "own"}}))
+    env = settings({secure_registry.name: {"ca": str(secure_registry.certificates.ca)}})
+    env |= {"DOCKER_CONFIG": str(docker), "PATH": f"{programs}:{caisson.env['PATH']}"}
+    assert which(caisson, name, env=env) == "private"
 
 
-def test_pull_never_asks_nothing(caisson, fake):
-    reference = fake.add("a/b", "1", busybox_image())
-    done = caisson("run", "--rm", "--pull", "never", reference, "--", "true")
-    assert done.returncode == 125 and reference in done.error_line()
-    assert fake.count() == 0
+# --- what is asked ------------------------------------------------------------------------------
+
+def test_pull_policy(caisson, fake):
+    name = fake.push("test/policy", "1", image_of("one"))
+    done = caisson("run", "--rm", "--pull", "never", name, "--", "true")
+    assert done.returncode == 125
+    assert fake.requests == []
+    assert which(caisson, name) == "one"
+    asked = len(fake.requests)
+    assert which(caisson, name) == "one"
+    assert which(caisson, name, "--pull", "missing") == "one"
+    assert which(caisson, name, "--pull", "never") == "one"
+    assert len(fake.requests) == asked, "nothing is asked for an image that is there"
+    fake.push("test/policy", "1", image_of("two"))
+    assert which(caisson, name) == "one"
+    assert which(caisson, name, "--pull", "always") == "two"
+    assert fake.count("GET", layer_path(busybox_layer())) == 1, "the layer that was there"
 
 
-def test_a_tag_that_moved_leaves_the_old_image_nameless(caisson, fake):
-    first, second = busybox_image(), busybox_image(Layer([file("x", "")]))
-    reference = fake.add("a/b", "1", first)
-    caisson("pull", "-q", reference, check=True)
-    fake.add("a/b", "1", second)
-    caisson("pull", "-q", reference, check=True)
-    assert inspect(caisson, reference)["id"] == second.digest
-    dangling = caisson("images", "-q", "--no-trunc", "--filter", "dangling=true", check=True).stdout.split()
-    assert dangling == [first.digest]
+def test_digest(caisson, fake):
+    image = image_of("by digest")
+    fake.push("test/digest", "1", image)
+    assert which(caisson, f"{fake.name}/test/digest@{image.digest}") == "by digest"
+    other = "sha256:" + "0" * 64
+    assert other in refused_more(caisson, f"{fake.name}/test/digest@{other}")
 
 
-def test_known_layers_are_not_fetched_again(caisson, fake):
-    first = fake.add("a/b", "1", busybox_image(Layer([file("x", "1")])))
-    other = fake.add("c/d", "2", busybox_image(Layer([file("x", "2")])))
-    caisson("pull", "-q", first, check=True)
-    caisson("pull", "-q", other, check=True)
-    assert fake.count(busybox_layer().digest) == 1
+def refused_more(caisson, name):
+    done = caisson("pull", name)
+    assert done.returncode != 0
+    return done.stderr
 
 
-# --- resuming and sharing -----------------------------------------------------------------------
-
-def test_a_download_that_broke_off_goes_on_where_it_was(caisson, fake):
-    reference = fake.add("a/b", "1", Image([BIG]))
-    fake.on(BIG.digest, lambda request: request.truncate(BIG.blob, 3 << 20), times=1)
-    caisson("pull", "-q", reference, check=True)
-    ranges = [one.headers.get("range") for one in fake.asked(BIG.digest)]
-    assert ranges[0] is None and ranges[1] and ranges[1].startswith("bytes=")
-    assert fake.sent(BIG.digest) < len(BIG.blob) + (1 << 20)
-    assert fsck(caisson) == []
-
-
-def test_the_next_pull_goes_on_where_one_was_killed(caisson, fake):
-    reference = fake.add("a/b", "1", Image([BIG]))
-
-    def half(request):
-        request.begin(200, {}, len(BIG.blob))
-        request.send(BIG.blob[:2 << 20])
-        time.sleep(20)
-        request.hang_up()
-    fake.on(BIG.digest, half, times=1)
-    process = caisson.popen("pull", "-q", reference, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: fake.sent(BIG.digest) >= 2 << 20, what="half a blob")
-    time.sleep(0.3)
-    process.kill()
-    process.wait(timeout=10)
-    caisson("pull", "-q", reference, check=True)
-    assert fake.asked(BIG.digest)[1].headers["range"].startswith("bytes=")
-    assert fsck(caisson) == []
+def test_platforms(caisson, fake):
+    index = Index([busybox_image(Layer([file("which", OTHER)]), architecture=OTHER),
+                   busybox_image(Layer([file("which", HERE)]), architecture=HERE)])
+    name = fake.push("test/platforms", "1", index)
+    assert which(caisson, name) == HERE
+    pull(caisson, "--platform", f"linux/{OTHER}", name)
+    done = caisson("pull", "--platform", "linux/s390x", name)
+    assert done.returncode != 0
+    assert "s390x" in done.stderr
 
 
-def test_a_registry_without_ranges(caisson, fake):
-    reference = fake.add("a/b", "1", Image([BIG]))
-    fake.ranges = False
-    fake.on(BIG.digest, lambda request: request.truncate(BIG.blob, 1 << 20), times=1)
-    caisson("pull", "-q", reference, check=True)
-    assert fsck(caisson) == []
+def test_not_there(caisson, fake):
+    text = refused(caisson, f"{fake.name}/test/nothing:1")
+    assert fake.name in text and "404" in text and "test/nothing:1" in text
 
 
-def test_two_processes_share_a_download(caisson, fake):
-    first = fake.add("a/b", "1", Image([BIG, Layer([file("x", "1")])]))
-    second = fake.add("c/d", "1", Image([BIG, Layer([file("x", "2")])]))
-    fake.on(BIG.digest, lambda request: request.drip(BIG.blob, 0.02, piece=1 << 16))
-    pulls = [caisson.popen("pull", "-q", reference, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-             for reference in (first, second)]
+# --- downloads that fail ------------------------------------------------------------------------
+
+def test_resumes_within_a_pull(caisson, fake, noisy):
+    layer = noisy.layers[1]
+    name = fake.push("test/noisy", "1", noisy)
+    fake.fault(layer_path(layer), truncated(layer.blob, 1 << 20), times=1)
+    pull(caisson, name)
+    first, second = fake.seen("GET", layer_path(layer))
+    assert "range" not in first.headers
+    assert second.headers["range"] == f"bytes={1 << 20}-"
+    assert caisson("image", "fsck").returncode == 0
+
+
+def test_resumes_after_a_pull(caisson, fake, noisy):
+    layer = noisy.layers[1]
+    name = fake.push("test/noisy", "1", noisy)
+    fake.fault(layer_path(layer), truncated(layer.blob, 1 << 20), times=1)
+    fake.fault(layer_path(layer), status(403), times=2)
+    assert "403" in refused(caisson, name)
+    before = len(fake.requests)
+    fake.faults.clear()
+    pull(caisson, name)
+    again = [one for one in fake.requests[before:] if layer.digest in one.path]
+    assert [one.headers["range"] for one in again] == [f"bytes={1 << 20}-"]
+    assert again[0].sent == len(layer.blob) - (1 << 20)
+
+
+@pytest.mark.parametrize("lie", ["none", "wrong"])
+def test_registry_without_ranges(caisson, fake, noisy, lie):
+    layer = noisy.layers[1]
+    name = fake.push("test/noisy", "1", noisy)
+    fake.fault(layer_path(layer), truncated(layer.blob, 1 << 20), times=1)
+    fake.ranges = lie == "wrong"
+    if lie == "wrong":
+        fake.fault(layer_path(layer), wrong_range(layer.blob))
+    pull(caisson, name)
+    assert caisson("image", "fsck").returncode == 0
+
+
+def test_bytes_that_were_kept_are_wrong(caisson, fake, noisy):
+    """Found by the digest; then everything is fetched once more."""
+    layer = noisy.layers[1]
+    name = fake.push("test/noisy", "1", noisy)
+    fake.fault(layer_path(layer), truncated(bytes(len(layer.blob)), 1 << 20), times=1)
+    fake.fault(layer_path(layer), status(403), times=1)
+    refused(caisson, name)
+    fake.faults.clear()
+    pull(caisson, name)
+    assert caisson("image", "fsck").returncode == 0
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 429])
+def test_passing_faults(caisson, fake, code):
+    name = fake.push("test/faults", "1", image_of("after all"))
+    fake.fault("/manifests/", status(code, {"Retry-After": "1"}), times=1)
+    fake.fault("/blobs/", status(code), times=1)
+    start = time.monotonic()
+    assert which(caisson, name) == "after all"
+    assert time.monotonic() - start > 0.9
+
+
+@pytest.mark.parametrize(("code", "headers", "asked"), [
+    (403, {}, 1), (404, {}, 1), (429, {"Retry-After": "100000"}, 1), (503, {"Retry-After": "0"}, 5)])
+def test_lasting_faults(caisson, fake, code, headers, asked):
+    name = fake.push("test/faults", "1", image_of("never"))
+    fake.fault("/manifests/", status(code, headers))
+    text = refused(caisson, name)
+    assert str(code) in text and fake.name in text
+    assert fake.count("GET", "/manifests/") == asked
+
+
+def test_nobody_there(caisson, fake):
+    name = fake.push("test/gone", "1", image_of("gone"))
+    fake.__exit__()
+    assert fake.name in refused(caisson, name)
+
+
+@pytest.mark.without_subuid
+def test_two_pulls_at_once(caisson, fake, noisy):
+    name = fake.push("test/noisy", "1", noisy)
+    fake.pace = (64 << 10, 0.01)
+    pulls = [caisson.popen("pull", "-q", name, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     for process in pulls:
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-    assert fake.count(BIG.digest) == 1
-    assert fsck(caisson) == []
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out.decode().strip()) == (0, noisy.digest), err
+    for layer in noisy.layers:
+        assert fake.count("GET", layer_path(layer)) == 1
+    assert caisson("image", "fsck").returncode == 0
 
 
 @pytest.mark.seconds(300)
-def test_killed_at_any_moment(caisson, fake):
-    """50 pulls die at random moments; then one succeeds, and nothing wrong is left."""
-    chance = random.Random(11)
-    layers = [Layer([file(f"{number}/{name}", chance.randbytes(20_000)) for name in range(40)])
-              for number in range(4)]
-    reference = fake.add("a/b", "1", busybox_image(*layers))
-    begin = time.monotonic()
-    caisson("pull", "-q", reference, check=True)
-    usual = time.monotonic() - begin
-    caisson("rmi", reference, check=True)
-    caisson("image", "prune", "-a", "--grace", "0s", check=True)
-    for _ in range(50):
-        process = caisson.popen("pull", "-q", reference, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0, usual * 1.1))
-        victims = [process.pid, *(pid for pid, (_, name) in descendants(process.pid).items()
-                                  if name.startswith("caisson"))]
-        victim = chance.choice(victims)
-        try:
-            os.kill(victim, 9)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
-        process.wait(timeout=30)
-        if chance.random() < 0.2:  # begin anew from time to time
-            caisson("image", "prune", "-a", "--grace", "0s", check=True)
-    caisson("pull", "-q", reference, check=True)
-    assert fsck(caisson) == []
-    done = caisson("run", "--rm", reference, "--", "sha256sum", "/3/39", check=True)
-    assert len(done.stdout.split()[0]) == 64
+def test_killed_at_random_moments(caisson, fake, noisy):
+    name = fake.push("test/noisy", "1", noisy)
+    fake.pace = (64 << 10, 0.01)
+    dice = random.Random(11)
+    for _ in range(20):
+        process = caisson.popen("pull", "-q", name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(dice.uniform(0, 0.5))
+        process.kill()
+        process.wait(timeout=10)
+    fake.pace = None
+    assert pull(caisson, name) == noisy.digest
+    done = caisson("image", "fsck")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-# --- credentials --------------------------------------------------------------------------------
+# --- tokens, mirrors ----------------------------------------------------------------------------
 
-@pytest.fixture
-def private(caisson, tls_registry, workdir):
-    """A reference that only USER may pull."""
-    caisson.env |= {"HOME": str(workdir), "DOCKER_CONFIG": str(workdir / "docker")}
-    caisson.env.pop("REGISTRY_AUTH_FILE", None)
-    configure(caisson, workdir, {tls_registry.host: {"ca": str(tls_registry.certificates.ca)}})
-    return tls_registry.push("private/one", "1", busybox_image())
-
-
-def log_in(caisson, registry, password=PASSWORD):
-    return caisson("login", "-u", USER, "--password-stdin", registry.host, input=password)
-
-
-def test_login_and_logout(caisson, tls_registry, private, workdir):
-    refused = caisson("pull", private)
-    assert refused.returncode == 1 and f"login {tls_registry.host}" in refused.stderr
-    assert log_in(caisson, tls_registry).returncode == 0
-    config = workdir / "docker/config.json"
-    assert config.stat().st_mode & 0o777 == 0o600
-    caisson("pull", "-q", private, check=True)
-    caisson("logout", tls_registry.host, check=True)
-    assert tls_registry.host not in json.loads(config.read_text()).get("auths", {})
-    assert caisson("pull", "-q", private).returncode == 1
+def test_token_server(caisson, fake, workdir):
+    name = fake.push("test/token", "1", image_of("token"))
+    fake.require_token("me", "secret")
+    auth = workdir / "auth.json"
+    auth.write_text(json.dumps({"auths": {fake.name: {"username": "me", "password": "secret"}}}))
+    assert which(caisson, name, env={"REGISTRY_AUTH_FILE": str(auth)}) == "token"
+    tokens = fake.seen("GET", "^/token")
+    assert [one.scope for one in tokens] == [["repository:test/token:pull"]], "one token for everything"
+    caisson("rmi", name, check=True)
+    auth.write_text(json.dumps({"auths": {fake.name: {"username": "me", "password": "wrong"}}}))
+    assert "401" in refused(caisson, name, env={"REGISTRY_AUTH_FILE": str(auth)})
 
 
-def test_login_with_a_wrong_password(caisson, tls_registry, private, workdir):
-    done = log_in(caisson, tls_registry, "wrong")
-    assert done.returncode == 125 and tls_registry.host in done.error_line() and "wrong" not in done.stderr
-    assert not (workdir / "docker/config.json").exists()
+def test_mirrors(caisson, fake, settings):
+    fake.push("hub/test/mirror", "1", image_of("mirror"))
+    with FakeRegistry() as origin, FakeRegistry() as gone:
+        origin.push("test/mirror", "1", image_of("origin"))
+        only = origin.push("test/only", "1", image_of("only here"))
+        gone.fault("", status(500))
+        env = settings({origin.name: {"mirrors": [gone.name, f"{fake.name}/hub"]}})
+        assert which(caisson, f"{origin.name}/test/mirror:1", env=env) == "mirror"
+        assert origin.requests == []
+        assert which(caisson, only, env=env) == "only here"
 
 
-def test_an_auth_file(caisson, tls_registry, private, workdir):
-    caisson.env["REGISTRY_AUTH_FILE"] = str(auth_file(workdir / "auth.json", tls_registry.host, USER, PASSWORD))
-    caisson("pull", "-q", private, check=True)
+def test_mirror_that_lies_about_a_digest(caisson, fake, settings):
+    """What a mirror says about a tag is believed, not what it says about a digest."""
+    image = image_of("true")
+    with FakeRegistry() as origin:
+        origin.push("test/mirror", "1", image)
+        fake.fault("/manifests/", instead(image_of("false").manifest, image.descriptor()["mediaType"]))
+        env = settings({origin.name: {"mirrors": [fake.name]}})
+        done = caisson("pull", f"{origin.name}/test/mirror@{image.digest}", env=env)
+        if done.returncode == 0:
+            assert done.stdout.strip() == image.digest
+        else:
+            assert image.digest in done.stderr
 
 
-def test_a_credential_helper(caisson, tls_registry, private, workdir):
-    helper = workdir / "docker-credential-testing"
-    answer = json.dumps({"ServerURL": tls_registry.host, "Username": USER, "Secret": PASSWORD})
-    helper.write_text(f"#!/bin/sh\ncat >'{workdir}/asked'\ncat <<'END'\n{answer}\nEND\n")
-    helper.chmod(0o755)
-    (workdir / "docker").mkdir()
-    (workdir / "docker/config.json").write_text(json.dumps({"credHelpers": {tls_registry.host: "testing"}}))
-    caisson.env["PATH"] = f"{workdir}:{caisson.env['PATH']}"
-    caisson("pull", "-q", private, check=True)
-    assert (workdir / "asked").read_text().strip() == tls_registry.host
-
-
-def test_a_credential_helper_that_fails(caisson, tls_registry, private, workdir):
-    helper = workdir / "docker-credential-testing"
-    helper.write_text("#!/bin/sh\necho the vault is shut >&2\nexit 1\n")
-    helper.chmod(0o755)
-    (workdir / "docker").mkdir()
-    (workdir / "docker/config.json").write_text(json.dumps({"credsStore": "testing"}))
-    caisson.env["PATH"] = f"{workdir}:{caisson.env['PATH']}"
-    done = caisson("pull", "-q", private)
-    assert done.returncode == 1 and "the vault is shut" in done.error_line()
-
-
-def test_a_token_of_the_right_scope(caisson, fake, workdir):
-    caisson.env["REGISTRY_AUTH_FILE"] = str(auth_file(workdir / "auth.json", fake.host, "me", "secret"))
-    reference = fake.add("a/b", "1", busybox_image())
-    server = TokenServer(fake, basic="bWU6c2VjcmV0")
-    caisson("pull", "-q", reference, check=True)
-    assert [unquote(scope) for scope in server.scopes] == ["repository:a/b:pull"]
-    assert fake.count("^/token") == 1
-
-
-def test_an_anonymous_token(caisson, fake):
-    reference = fake.add("a/b", "1", busybox_image())
-    TokenServer(fake)
-    caisson("pull", "-q", reference, check=True)
-
-
-# --- ways to a registry -------------------------------------------------------------------------
-
-def test_a_mirror_is_asked_first(caisson, fake, make_fake, workdir):
-    mirror, image = make_fake(), busybox_image()
-    reference = fake.add("a/b", "1", image)
-    mirror.add("hub/a/b", "1", image)
-    configure(caisson, workdir, {fake.host: {"mirrors": [f"{mirror.host}/hub"]}})
-    caisson("pull", "-q", reference, check=True)
-    assert mirror.count("/hub/a/b/") == 3 and fake.count() == 0
-    assert inspect(caisson, reference)["names"] == [reference]
-
-
-@pytest.mark.parametrize("status", [404, 403, 500])
-def test_what_a_mirror_lacks_comes_from_the_registry(caisson, fake, make_fake, workdir, status):
-    mirror, image = make_fake(), busybox_image()
-    reference = fake.add("a/b", "1", image)
-    mirror.add("a/b", "1", image)
-    mirror.on("/blobs/" + busybox_layer().digest, lambda request: request.fail(status))
-    configure(caisson, workdir, {fake.host: {"mirrors": [mirror.host]}})
-    caisson("pull", "-q", reference, check=True)
-    assert fake.count(busybox_layer().digest) == 1
-
-
-def test_credentials_of_a_registry_are_not_sent_to_its_mirror(caisson, fake, make_fake, workdir):
-    mirror, image = make_fake(), busybox_image()
-    reference = fake.add("a/b", "1", image)
-    configure(caisson, workdir, {fake.host: {"mirrors": [mirror.host]}})
-    caisson.env["REGISTRY_AUTH_FILE"] = str(auth_file(workdir / "auth.json", fake.host, "me", "secret"))
-    mirror.on("/v2/", lambda request: request.fail(401, headers={"WWW-Authenticate": 'Basic realm="x"'}))
-    caisson("pull", "-q", reference, check=True)
-    assert mirror.count() > 0 and not any("authorization" in one.headers for one in mirror.asked())
-
-
-def test_certificates(caisson, make_fake, certificates, workdir):
-    made = make_fake(certificates=certificates)
-    reference = made.add("a/b", "1", busybox_image())
-    refused = caisson("pull", "-q", reference)
-    assert refused.returncode == 1 and "certificate" in refused.stderr
-    configure(caisson, workdir, {made.host: {"insecure": True}})
-    caisson("pull", "-q", reference, check=True)
-    caisson("rmi", reference, check=True)
-    configure(caisson, workdir, {made.host: {"ca": str(certificates.ca)}})
-    caisson("pull", "-q", reference, check=True)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"registries": []}', '{"registries": {"a": {"insecur": true}}}',
-                                  '{"registries": {"a": {"ca": "relative"}}}'])
-def test_a_configuration_that_is_refused(caisson, fake, workdir, text):
-    (workdir / "registries.json").write_text(text)
-    caisson.env["CAISSON_REGISTRIES"] = str(workdir / "registries.json")
-    done = caisson("pull", fake.add("a/b", "1", busybox_image()))
-    assert done.returncode == 1 and str(workdir / "registries.json") in done.error_line()
-    assert fake.count() == 0
-
-
-def test_a_proxy_of_the_environment(caisson, make_fake, workdir):
-    """A registry that exists only behind the proxy, which is asked with whole URLs."""
-    proxy = make_fake()
-    proxy.add("a/b", "1", busybox_image())
-    configure(caisson, workdir, {"registry.invalid:5000": {"plain_http": True}})
-
-    def as_registry(request):
-        assert request.path.startswith("http://registry.invalid:5000/")
-        request.path = request.path[len("http://registry.invalid:5000"):]
-        request.serve()
-    proxy.on("^http://", as_registry)
-    caisson("pull", "-q", "registry.invalid:5000/a/b:1", env={"http_proxy": proxy.url}, check=True)
-    assert proxy.count("^") == 3
-
-
-# --- what is shown ------------------------------------------------------------------------------
-
-def test_progress(caisson, fake):
-    image = busybox_image()
-    reference = fake.add("a/b", "1", image)
-    plain = caisson("pull", reference, check=True)
-    assert plain.stdout == f"{image.digest}\n"
-    assert "downloading" in plain.stderr and "done" in plain.stderr and "\x1b" not in plain.stderr
-    caisson("rmi", reference, check=True)
-    caisson("prune", "-a", "--grace", "0s", check=True)
-    lines = [json.loads(line) for line in caisson("pull", "--json", reference, check=True).stdout.splitlines()]
-    assert lines[0]["event"] == "resolved" and lines[0]["digest"] == image.digest
-    states = [line["state"] for line in lines if line.get("event") == "layer"]
-    assert states[-1] == "done" and "downloading" in states
-    assert lines[-1]["image"]["id"] == image.digest
-    caisson("rmi", reference, check=True)
-    quiet = caisson("pull", "-q", reference, check=True)
-    assert (quiet.stdout, quiet.stderr) == (f"{image.digest}\n", "")
-
-
-@pytest.mark.user_only
-@pytest.mark.without_subuid
-def test_an_ordinary_user_pulls_and_runs(caisson, fake):
-    """With and without subordinate ids: the pass without them runs this too."""
-    layer = Layer([file("etc/theirs", "text", uid=1000, gid=1000, mode=0o640)])
-    reference = fake.add("a/b", "1", busybox_image(layer))
-    done = caisson("run", "--rm", "-q", reference, "--", "stat", "-c", "%u:%g:%a", "/etc/theirs", check=True)
-    if host.missing_subuid():
-        assert done.stdout.endswith(":640\n")
-    else:
-        assert done.stdout == "1000:1000:640\n"
-    assert fsck(caisson) == []
+def test_plain_http_is_for_loopback_and_who_is_told(caisson, fake, settings):
+    name = fake.push("test/plain", "1", image_of("plain"))
+    assert which(caisson, name, env=settings({fake.name: {"plain_http": True}})) == "plain"

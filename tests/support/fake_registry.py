@@ -1,10 +1,10 @@
-"""A registry that does what a test wants of it, and remembers what it was asked.
+"""A registry of threads that records what it is asked and lies as it is told.
 
-    fake = FakeRegistry()
-    reference = fake.add("test/image", "1", image)
-    fake.on("/blobs/", lambda request: request.answer(503), times=2)
-    ... caisson pull {reference} ...
-    assert fake.count("/blobs/") == 4
+    with FakeRegistry() as registry:
+        name = registry.push("test/a", "1", image)
+        registry.fault(r"/blobs/", status(503), times=1)
+        caisson("pull", name)
+        assert registry.count("GET", r"/blobs/" + layer.digest) == 2
 """
 
 import json
@@ -14,227 +14,236 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
-from support.images import MEDIA_TYPES, Index
+from support.images import sha256
+from support.registry import basic
 
 
 @dataclass
-class Asked:
+class Seen:
+    """One request; `sent` counts the bytes of the answer's body."""
     method: str
     path: str
     headers: dict
+    sent: int = 0
     status: int = 0
-    sent: int = 0  # bytes of the body
-    ended: bool = field(default=False)
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
-class Rule:
+class Fault:
     pattern: re.Pattern
-    action: object
-    times: int  # how often it acts; negative: always
+    act: object
+    left: int | None
 
 
-class Request(BaseHTTPRequestHandler):
-    """One request, as a rule's action gets it."""
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_):
         pass
 
-    def do_GET(self):
-        fake = self.server.fake
-        self.asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
-        with fake.lock:
-            fake.requests.append(self.asked)
-            action = fake.take_rule(self.path)
+    def handle(self):
         try:
-            if action is None or action(self) == "go on":
-                self.serve()
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            # Whoever tries TLS first is told at once.
+            if self.server.plain and self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                return
+            super().handle()
+        except OSError:
+            pass
+
+    def do_GET(self):
+        owner = self.server.owner
+        self.seen = Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+        with owner.lock:
+            owner.requests.append(self.seen)
+        length = int(self.headers.get("Content-Length") or 0)
+        self.form = self.rfile.read(length) if length else b""
+        for act in owner.acts(self.path):
+            if act(self) is not PASS:
+                return
+        owner.serve(self)
+
+    do_HEAD = do_POST = do_GET
+
+    def reply(self, code, body=b"", headers=None, length=None):
+        """`length` overrides the header, and then the connection ends with the body."""
+        self.begin(code, {"Content-Length": str(len(body) if length is None else length)} | (headers or {}))
+        if length is not None:
             self.close_connection = True
-        finally:
-            self.asked.ended = True
-
-    do_HEAD = do_GET
-
-    # --- answers ---
-
-    def begin(self, status, headers=None, length=None):
-        self.asked.status = status
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        if length is not None and "Content-Length" not in (headers or {}):
-            self.send_header("Content-Length", str(length))
-        self.end_headers()
-
-    def answer(self, status, body=b"", headers=None):
-        body = body.encode() if isinstance(body, str) else body
-        self.begin(status, headers, len(body))
         if self.command != "HEAD":
             self.send(body)
 
-    def send(self, data):
-        self.wfile.write(data)
-        self.asked.sent += len(data)
+    def begin(self, code, headers):
+        self.seen.status = code
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
 
-    def fail(self, status, code="DENIED", message="no", headers=None):
-        self.answer(status, json.dumps({"errors": [{"code": code, "message": message}]}),
-                    {"Content-Type": "application/json", **(headers or {})})
-
-    def hang_up(self):
-        self.close_connection = True
-        self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-    def truncate(self, data, at, status=200, headers=None):
-        """Promises all of `data`, sends `at` bytes and is gone."""
-        self.begin(status, headers, len(data))
-        self.send(data[:at])
-        self.hang_up()
-
-    def drip(self, data, pause, piece=1):
-        self.begin(200, {}, len(data))
-        for start in range(0, len(data), piece):
-            self.send(data[start:start + piece])
-            self.wfile.flush()
-            time.sleep(pause)
-
-    def flood(self, total, piece=bytes(1 << 16), headers=None, announce=True):
-        """Sends `total` bytes, or as many as the client takes."""
-        self.begin(200, headers, total if announce else None)
-        self.close_connection = True
-        while self.asked.sent < total:
-            self.send(piece)
-
-    def redirect(self, where, status=307):
-        self.answer(status, b"", {"Location": where})
-
-    # --- what an honest registry does ---
-
-    def serve(self):
-        path = self.path.partition("?")[0]
-        if path == "/v2/":
-            return self.answer(200, b"{}", {"Content-Type": "application/json"})
-        found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", path)
-        if not found:
-            return self.fail(404, "NAME_UNKNOWN")
-        repository, kind, name = found.groups()
-        if kind == "manifests":
-            return self.serve_manifest(repository, name)
-        data = self.server.fake.blobs.get(name)
-        return self.fail(404, "BLOB_UNKNOWN") if data is None else self.serve_blob(data)
-
-    def serve_manifest(self, repository, name):
-        found = self.server.fake.manifests.get((repository, name))
-        if not found:
-            return self.fail(404, "MANIFEST_UNKNOWN", "manifest unknown")
-        kind, text = found
-        return self.answer(200, text, {"Content-Type": kind})
-
-    def serve_blob(self, data, headers=None):
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if not wanted or not self.server.fake.ranges:
-            return self.answer(200, data, headers)
-        start = int(wanted[1])
-        if start >= len(data):
-            return self.fail(416, "RANGE_INVALID", headers={"Content-Range": f"bytes */{len(data)}"})
-        part = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}", **(headers or {})}
-        return self.answer(206, data[start:], part)
+    def send(self, body):
+        pace = self.server.owner.pace
+        step = pace[0] if pace else len(body) or 1
+        for start in range(0, len(body), step):
+            self.wfile.write(body[start:start + step])
+            self.seen.sent += len(body[start:start + step])
+            if pace:
+                time.sleep(pace[1])
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_):
-        """A client that hangs up, or speaks TLS to a plain server, is no news."""
+PASS = object()  # a fault's answer: as if it were not there
 
 
 class FakeRegistry:
     def __init__(self, certificates=None):
-        self.blobs, self.manifests, self.requests, self.rules = {}, {}, [], []
+        self.requests, self.faults, self.lock = [], [], threading.Lock()
+        self.blobs, self.manifests = {}, {}
+        self.pace = None  # (bytes, seconds of pause after them)
         self.ranges = True
-        self.lock = threading.Lock()
-        self.server = Server(("127.0.0.1", 0), Request)
-        self.server.fake = self
+        self.token_users = None
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.owner, self.server.plain = self, certificates is None
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+        self.scheme = "https" if certificates else "http"
         if certificates:
             self.server.socket = certificates.server_context().wrap_socket(
                 self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
-        self.url = f"{'https' if certificates else 'http'}://{self.host}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
 
-    def stop(self):
+    @property
+    def name(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        return f"{self.scheme}://{self.name}"
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
         self.server.shutdown()
-        self.thread.join()
         self.server.server_close()
 
-    # --- what there is ---
+    # --- content ------------------------------------------------------------------------------
 
-    def add(self, repository, tag, image):
-        """Takes an image or an index in; its reference."""
-        self.blobs.update(image.blobs())
-        self._manifests(repository, image)
-        kind = "index" if isinstance(image, Index) else "manifest"
-        self.manifests[repository, tag] = (MEDIA_TYPES[image.family][kind], image.manifest)
-        return f"{self.host}/{repository}:{tag}"
-
-    def _manifests(self, repository, image):
-        kind = "index" if isinstance(image, Index) else "manifest"
-        self.manifests[repository, image.digest] = (MEDIA_TYPES[image.family][kind], image.manifest)
+    def push(self, repository, tag, image):
+        """`image` is an Image or an Index of support/images.py. Returns the reference."""
         for entry in getattr(image, "entries", ()):
-            self._manifests(repository, entry)
+            self.push(repository, entry.digest, entry)
+        media = image.descriptor()["mediaType"]
+        for reference in (tag, image.digest):
+            self.manifests[repository, reference] = (media, image.manifest)
+        if not hasattr(image, "entries"):
+            self.blobs.update(image.blobs())
+        return f"{self.name}/{repository}:{tag}"
 
-    def on(self, pattern, action, times=-1):
-        """`action(request)` answers what matches, `times` times; "go on" leaves it to the registry."""
-        self.rules.append(Rule(re.compile(pattern), action, times))
+    def fault(self, pattern, act, times=None):
+        """`act(handler)` answers what matches (a search in the path), `times` times or always."""
+        self.faults.append(Fault(re.compile(pattern), act, times))
 
-    def take_rule(self, path):
-        for rule in self.rules:
-            if rule.times != 0 and rule.pattern.search(path):
-                rule.times -= 1
-                return rule.action
-        return None
-
-    # --- what was asked ---
-
-    def asked(self, pattern="", method=None):
+    def acts(self, path):
         with self.lock:
-            return [one for one in self.requests
-                    if re.search(pattern, one.path) and method in (None, one.method)]
+            found = [fault for fault in self.faults if fault.left != 0 and fault.pattern.search(path)]
+            for fault in found:
+                if fault.left is not None:
+                    fault.left -= 1
+        return [fault.act for fault in found]
 
-    def count(self, pattern="", method=None):
-        return len(self.asked(pattern, method))
+    def seen(self, method="GET", pattern=""):
+        return [one for one in list(self.requests) if one.method == method and re.search(pattern, one.path)]
 
-    def sent(self, pattern=""):
-        return sum(one.sent for one in self.asked(pattern))
+    def count(self, method="GET", pattern=""):
+        return len(self.seen(method, pattern))
+
+    # --- answers ------------------------------------------------------------------------------
+
+    def require_token(self, user, password, realm=None, token="token-of-a-test"):
+        """Bearer tokens, for this user; the token server is this server or `realm`."""
+        self.token_users = (basic(user, password), realm or f"{self.url}/token", token)
+
+    def serve(self, handler):
+        path = urlsplit(handler.path).path
+        if path == "/token":
+            return self.serve_token(handler)
+        if self.token_users and handler.seen.headers.get("authorization") != f"Bearer {self.token_users[2]}":
+            repository = path.removeprefix("/v2/").rpartition("/")[0].rpartition("/")[0]
+            challenge = (f'Bearer realm="{self.token_users[1]}",service="own",'
+                         f'scope="repository:{repository}:pull"')
+            return handler.reply(401, b"{}", {"WWW-Authenticate": challenge})
+        if path == "/v2/":
+            return handler.reply(200, b"{}")
+        found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", path)
+        if found and found[2] == "manifests" and (found[1], found[3]) in self.manifests:
+            media, manifest = self.manifests[found[1], found[3]]
+            return handler.reply(200, manifest, {"Content-Type": media, "Docker-Content-Digest": sha256(manifest)})
+        if found and found[2] == "blobs" and found[3] in self.blobs:
+            return self.serve_blob(handler, self.blobs[found[3]])
+        return handler.reply(404, b'{"errors":[{"code":"UNKNOWN","message":"no such thing"}]}')
+
+    def serve_blob(self, handler, blob):
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.seen.headers.get("range", ""))
+        if not wanted or not self.ranges:
+            return handler.reply(200, blob)
+        first = int(wanted[1])
+        if first >= len(blob):
+            return handler.reply(416, b"")
+        return handler.reply(206, blob[first:],
+                             {"Content-Range": f"bytes {first}-{len(blob) - 1}/{len(blob)}"})
+
+    def serve_token(self, handler):
+        if not self.token_users or handler.seen.headers.get("authorization") != self.token_users[0]:
+            return handler.reply(401, b'{"errors":[{"message":"who are you"}]}')
+        handler.seen.scope = parse_qs(urlsplit(handler.path).query).get("scope")
+        return handler.reply(200, json.dumps({"token": self.token_users[2], "expires_in": 60}).encode())
 
 
-class TokenServer:
-    """A rule set: `fake` wants a bearer token, which its own /token gives for `basic` credentials
-    (or for nothing). Remembers the scopes."""
+# --- faults -------------------------------------------------------------------------------------
 
-    def __init__(self, fake, basic=None, realm=None):
-        self.fake, self.basic, self.scopes = fake, basic, []
-        self.realm = realm or f"{fake.url}/token"
-        fake.on("^/token", self.give)
-        fake.on("^/v2/", self.guard)
+def status(code, headers=None, body=b""):
+    return lambda handler: handler.reply(code, body, headers)
 
-    def give(self, request):
-        self.scopes += re.findall(r"scope=([^&]*)", request.path)
-        if self.basic and request.headers.get("Authorization") != f"Basic {self.basic}":
-            return request.fail(401, "UNAUTHORIZED", "who are you?")
-        return request.answer(200, json.dumps({"token": "secret-token", "expires_in": 300}),
-                              {"Content-Type": "application/json"})
 
-    def guard(self, request):
-        if request.headers.get("Authorization") == "Bearer secret-token":
-            return "go on"
-        scope = re.match(r"/v2/(.+)/(?:manifests|blobs)/", request.path)
-        words = f'Bearer realm="{self.realm}",service="fake"'
-        words += f',scope="repository:{scope[1]}:pull"' if scope else ""
-        return request.fail(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": words})
+def redirect(place, code=307):
+    """`place` is a URL or makes one of the path."""
+    return lambda handler: handler.reply(code, b"", {"Location": place(handler.path) if callable(place) else place})
+
+
+def instead(body, media_type="application/octet-stream"):
+    return lambda handler: handler.reply(200, body, {"Content-Type": media_type})
+
+
+def truncated(blob, kept):
+    """The first `kept` bytes of what is asked for, under the whole's length."""
+    def act(handler):
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.seen.headers.get("range", ""))
+        first = int(wanted[1]) if wanted else 0
+        headers = {"Content-Range": f"bytes {first}-{len(blob) - 1}/{len(blob)}"} if wanted else {}
+        handler.reply(206 if wanted else 200, blob[first:first + kept], headers, length=len(blob) - first)
+    return act
+
+
+def wrong_range(blob):
+    """A part, but not the one that was asked for."""
+    def act(handler):
+        if "range" not in handler.seen.headers:
+            return PASS
+        return handler.reply(206, blob[1:], {"Content-Range": f"bytes 1-{len(blob) - 1}/{len(blob)}"})
+    return act
+
+
+def endless(media_type, limit=256 << 20):
+    """A body without an end (or of `limit` bytes, so that a test ends)."""
+    def act(handler):
+        handler.begin(200, {"Content-Type": media_type, "Transfer-Encoding": "chunked"})
+        handler.close_connection = True
+        block = b"{\"a\": [" + b" " * 65529
+        while handler.seen.sent < limit:
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
+            handler.seen.sent += len(block)
+            block = b" " * 65536
+    return act

@@ -1,165 +1,163 @@
-"""A real registry (Debian's docker-registry) on loopback, and pushing to one."""
+"""A real registry on loopback (Debian's docker-registry), and putting images into registries.
+
+    with Registry(folder) as registry:
+        registry.push("test/busybox", "1", busybox_image())
+        caisson("pull", f"{registry.name}/test/busybox:1")
+"""
 
 import base64
+import hashlib
 import http.client
 import json
-import os
-import shutil
-import socket
+import re
 import ssl
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from support.images import MEDIA_TYPES, Index, sha256
-
-USER, PASSWORD = "reader", "pass word: with/signs"
+LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def run(*words):
+    subprocess.run([*map(str, words)], capture_output=True, timeout=60, check=True)
 
 
 class Certificates:
-    """A CA of our own, and a certificate of it for 127.0.0.1 and localhost."""
+    """A CA of its own and a certificate of 127.0.0.1 and localhost, made by openssl."""
 
     def __init__(self, folder):
         folder = Path(folder)
-        folder.mkdir(exist_ok=True)
-        self.ca, self.key, self.certificate = (folder / name for name in ("ca.crt", "server.key", "server.crt"))
-        request, authority, names = (folder / name for name in ("server.csr", "ca.key", "names"))
-        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
-        elliptic = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        self._openssl("req", "-x509", *elliptic, "-keyout", authority, "-out", self.ca, "-days", "2",
-                      "-subj", "/CN=caisson tests", "-addext", "keyUsage=critical,keyCertSign")
-        self._openssl("req", *elliptic, "-keyout", self.key, "-out", request, "-subj", "/CN=127.0.0.1")
-        self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", authority,
-                      "-CAcreateserial", "-days", "2", "-extfile", names, "-out", self.certificate)
-
-    @staticmethod
-    def _openssl(*words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
+        self.ca, self.key, self.cert = (folder / name for name in ("ca.pem", "key.pem", "cert.pem"))
+        ca_key, request, names = (folder / name for name in ("ca-key.pem", "request.pem", "names"))
+        elliptic = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        run("openssl", "req", "-x509", *elliptic, "-keyout", ca_key, "-out", self.ca, "-days", "30",
+            "-subj", "/CN=own CA", "-addext", "basicConstraints=critical,CA:TRUE")
+        run("openssl", "req", *elliptic, "-keyout", self.key, "-out", request, "-subj", "/CN=127.0.0.1")
+        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        run("openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", ca_key, "-CAcreateserial",
+            "-out", self.cert, "-days", "30", "-extfile", names)
 
     def server_context(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, self.key)
+        context.load_cert_chain(self.cert, self.key)
         return context
 
 
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 class Registry:
-    """One running docker-registry. With `certificates` it speaks TLS, with `password` it asks for it."""
+    """docker-registry of its own directory, on a port that the kernel chose. With `certificates` it
+    speaks TLS; `user` is (NAME, PASSWORD), without which nobody gets in."""
 
-    def __init__(self, folder, certificates=None, password=None):
-        self.folder = Path(folder)
+    def __init__(self, folder, certificates=None, user=None):
+        self.folder, self.certificates, self.user = Path(folder), certificates, user
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.certificates, self.password = certificates, password
-        self.port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
-        self.log = (self.folder / "log").open("w")
-        (self.folder / "config.yml").write_text(json.dumps(self._config()))  # JSON is YAML
-        self.process = subprocess.Popen(["docker-registry", "serve", self.folder / "config.yml"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        start_new_session=True)
-        self._await()
+        self.log = self.folder / "log"
+        self.process = self.port = None
 
-    def _config(self):
-        config = {"version": 0.1, "log": {"level": "error", "accesslog": {"disabled": True}},
-                  "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")},
-                              "delete": {"enabled": True}},
-                  "http": {"addr": self.host}}
+    @property
+    def name(self):
+        """As references begin: HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        settings = {"version": 0.1, "log": {"level": "info", "accesslog": {"disabled": True}},
+                    "storage": {"filesystem": {"rootdirectory": str(self.folder / "storage")},
+                                "delete": {"enabled": True}},
+                    "http": {"addr": "127.0.0.1:0", "secret": "of a test"}}
         if self.certificates:
-            config["http"]["tls"] = {"certificate": str(self.certificates.certificate),
-                                     "key": str(self.certificates.key)}
-        if self.password:
-            file = self.folder / "htpasswd"
-            subprocess.run(["htpasswd", "-Bbc", file, USER, self.password], check=True,
-                           capture_output=True, timeout=30)
-            config["auth"] = {"htpasswd": {"realm": "caisson tests", "path": str(file)}}
-        return config
+            settings["http"]["tls"] = {"certificate": str(self.certificates.cert),
+                                       "key": str(self.certificates.key)}
+        if self.user:
+            run("htpasswd", "-B", "-b", "-c", self.folder / "htpasswd", *self.user)
+            settings["auth"] = {"htpasswd": {"realm": "own", "path": str(self.folder / "htpasswd")}}
+        config = self.folder / "config.yml"
+        config.write_text(json.dumps(settings))  # JSON is YAML
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", config], cwd=self.folder,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.port = self._wait_for_port()
+        return self
 
-    def _await(self):
-        deadline = time.monotonic() + 20
-        while True:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, "docker-registry does not listen"
-                time.sleep(0.02)
+    def _wait_for_port(self):
+        for _ in range(1000):
+            found = LISTENING.search(self.log.read_text(errors="replace"))
+            if found:
+                return int(found[1])
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        self.stop()
+        raise RuntimeError(f"docker-registry does not listen: {self.log.read_text(errors='replace')}")
 
     def stop(self):
-        self.process.terminate()
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # --- pushing ------------------------------------------------------------------------------
+
+    def request(self, method, path, body=None, headers=None):
+        """(status, headers, body)"""
+        if self.certificates:
+            trust = ssl.create_default_context(cafile=str(self.certificates.ca))
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=120, context=trust)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        own = {"Authorization": basic(*self.user)} if self.user else {}
         try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(timeout=10)
-        self.log.close()
-        shutil.rmtree(self.folder)
+            connection.request(method, path, body, own | (headers or {}))
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def _expect(self, wanted, method, path, *arguments):
+        status, headers, body = self.request(method, path, *arguments)
+        if status != wanted:
+            raise RuntimeError(f"{method} {path}: status {status}: {body[:500]}")
+        return headers
+
+    def push_blob(self, repository, digest, body, size=None):
+        """`body` is bytes or a file object of `size` bytes."""
+        started = self._expect(202, "POST", f"/v2/{repository}/blobs/uploads/")
+        place = urlsplit(started["Location"])
+        self._expect(201, "PUT", f"{place.path}?{place.query}&digest={digest}", body,
+                     {"Content-Type": "application/octet-stream",
+                      "Content-Length": str(len(body) if size is None else size)})
+
+    def push_manifest(self, repository, reference, manifest, media_type):
+        self._expect(201, "PUT", f"/v2/{repository}/manifests/{reference}", manifest,
+                     {"Content-Type": media_type})
 
     def push(self, repository, tag, image):
-        """Puts an image or an index there; returns its reference."""
-        Pusher(self).push(repository, tag, image)
-        return f"{self.host}/{repository}:{tag}"
+        """`image` is an Image or an Index of support/images.py. Returns the reference."""
+        for entry in getattr(image, "entries", ()):
+            self.push(repository, entry.digest, entry)
+        if not hasattr(image, "entries"):
+            for digest, data in image.blobs().items():
+                if digest != image.digest:
+                    self.push_blob(repository, digest, data)
+        self.push_manifest(repository, tag, image.manifest, image.descriptor()["mediaType"])
+        return f"{self.name}/{repository}:{tag}"
 
 
-class Pusher:
-    """What a push is: blobs first, then the manifests from the leaves to the root."""
-
-    def __init__(self, registry):
-        self.registry = registry
-        if registry.certificates:
-            context = ssl.create_default_context(cafile=str(registry.certificates.ca))
-            self.connection = http.client.HTTPSConnection("127.0.0.1", registry.port, context=context, timeout=60)
-        else:
-            self.connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=60)
-
-    def request(self, method, path, body=b"", **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.registry.password:
-            pair = f"{USER}:{self.registry.password}".encode()
-            headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
-        self.connection.request(method, path, body=body, headers=headers)
-        response = self.connection.getresponse()
-        return response, response.read()
-
-    def push(self, repository, tag, image):
-        self._entry(repository, tag, image)
-        self.connection.close()
-
-    def _entry(self, repository, tag, image):
-        if isinstance(image, Index):
-            for entry in image.entries:
-                self._entry(repository, entry.digest, entry)
-        else:
-            self._blob(repository, image.config)
-            for layer in image.layers:
-                if not layer.urls:
-                    self._blob(repository, layer.blob)
-        kind = MEDIA_TYPES[image.family]["index" if isinstance(image, Index) else "manifest"]
-        response, said = self.request("PUT", f"/v2/{repository}/manifests/{tag}", image.manifest, Content_Type=kind)
-        assert response.status == 201, (response.status, said)
-
-    def _blob(self, repository, data):
-        digest = sha256(data)
-        response, _ = self.request("HEAD", f"/v2/{repository}/blobs/{digest}")
-        if response.status == 200:
-            return
-        response, said = self.request("POST", f"/v2/{repository}/blobs/uploads/")
-        assert response.status == 202, (response.status, said)
-        where = response.headers["Location"]
-        where = where[where.index("/v2/"):]
-        where += ("&" if "?" in where else "?") + f"digest={digest}"
-        response, said = self.request("PUT", where, data, Content_Type="application/octet-stream")
-        assert response.status == 201, (response.status, said)
-
-
-def auth_file(path, host, user, password):
-    """A file of credentials as docker keeps them."""
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    Path(path).write_text(json.dumps({"auths": {host: {"auth": pair}}}))
-    os.chmod(path, 0o600)
-    return Path(path)
+def file_digest(path):
+    hashed = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            hashed.update(chunk)
+    return "sha256:" + hashed.hexdigest()

@@ -13,9 +13,22 @@ namespace caisson::fetch {
 namespace {
 
 Error refused(const Endpoint& endpoint, Code code, std::string_view reason,
-              const std::string& cause) {
+              const std::string& cause, std::string hint = {}) {
   return make_error(code, reason,
-                    format("get token for registry '{}': {}", endpoint.about.host, cause));
+                    format("get token for registry '{}': {}", endpoint.about.host, cause),
+                    std::move(hint));
+}
+
+Error refused_by_status(const Endpoint& endpoint, long status, const std::string& said) {
+  const std::string cause =
+      format("the token server answered {}{}", status, said.empty() ? "" : ": " + said);
+  if (status >= 500 || status == 408)
+    return refused(endpoint, Code::kUnavailable, "registry_error", cause);
+  if (status == 429)
+    return refused(endpoint, Code::kResourceExhausted, "registry_rate_limited", cause,
+                   "try again later, or log in");
+  return refused(endpoint, Code::kUnauthenticated, "registry_unauthorized", cause,
+                 format("caisson login {}", endpoint.about.host));
 }
 
 std::string basic(const Endpoint& endpoint) {
@@ -50,15 +63,13 @@ Result<std::string> perform(const Endpoint& endpoint, const TokenRequest& reques
     ::curl_easy_setopt(easy.get(), CURLOPT_POSTFIELDS, request.form.c_str());
   const CURLcode code = ::curl_easy_perform(easy.get());
   if (code != CURLE_OK)
-    return refused(endpoint, Code::kUnavailable, "registry_unreachable",
-                   format("'{}': {}", request.url, ::curl_easy_strerror(code)));
+    return refused(endpoint, Code::kUnavailable,
+                   is_tls(code) ? "registry_tls" : "registry_unreachable",
+                   format("'{}': {}", shown(request.url), ::curl_easy_strerror(code)));
   long status = 0;
   ::curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status == 200) return body;
-  const std::string said = error_message(body);
-  return refused(endpoint, status >= 500 ? Code::kUnavailable : Code::kUnauthenticated,
-                 status >= 500 ? "registry_error" : "registry_unauthorized",
-                 format("the token server answered {}{}", status, said.empty() ? "" : ": " + said));
+  return refused_by_status(endpoint, status, error_message(body));
 }
 
 /// `value` as a form's (application/x-www-form-urlencoded).

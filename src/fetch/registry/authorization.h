@@ -24,7 +24,8 @@ struct Endpoint {
 };
 
 /// Makes `authorization` from the challenges of an answer with status 401. Errors:
-/// `registry_unauthorized`, `registry_downgrade`, `registry_unreachable`.
+/// `registry_unauthorized`, `registry_downgrade`, `registry_unreachable`, `registry_tls`,
+/// `registry_rate_limited`, `registry_error`.
 Result<> authorize(Endpoint& endpoint, const std::string& challenges);
 
 }  // namespace caisson::fetch

@@ -16,12 +16,8 @@ constexpr int kMostTries = 5;
 constexpr int kMostTriesToConnect = 3;
 constexpr int kMostRedirects = 10;
 constexpr std::int64_t kLongestWaitS = 60;
+constexpr std::size_t kErrorBody = 4096;
 
-bool is_tls(CURLcode code) {
-  return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
-         code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
-         code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR;
-}
 bool is_connecting(CURLcode code) {
   return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
          code == CURLE_COULDNT_RESOLVE_PROXY;
@@ -37,7 +33,8 @@ Exchange::Exchange(Request request, std::span<Endpoint* const> endpoints, std::s
     : request_(std::move(request)),
       endpoints_(endpoints.begin(), endpoints.end()),
       reference_(std::move(reference)),
-      easy_(::curl_easy_init()) {}
+      easy_(::curl_easy_init()),
+      begun_at_(request_.sink.offset) {}
 
 Error Exchange::error(Code code, std::string_view reason, const std::string& cause,
                       std::string hint) const {
@@ -80,20 +77,27 @@ Result<> Exchange::begin() {
 }
 
 std::size_t Exchange::on_header(char* data, std::size_t size, std::size_t count, void* self) {
-  return static_cast<Exchange*>(self)->response_.take({data, size * count}) ? size * count : 0;
+  return static_cast<Exchange*>(self)->take_header({data, size * count}) ? size * count : 0;
 }
 std::size_t Exchange::on_body(char* data, std::size_t size, std::size_t count, void* self) {
   return static_cast<Exchange*>(self)->take_body({data, size * count}) ? size * count : 0;
 }
 
 /// False ends the transfer; `fault_` says why.
+bool Exchange::take_header(std::string_view line) {
+  if (response_.take(line)) return true;
+  fault_ = error(Code::kFailedPrecondition, "registry_error", "its headers do not end");
+  fault_passing_ = false;
+  return false;
+}
+
+/// The same.
 bool Exchange::take_body(std::string_view data) {
-  constexpr std::size_t kErrorBody = 4096;
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status != 200 && status != 206) {
     error_body_.append(data.substr(0, kErrorBody - std::min(kErrorBody, error_body_.size())));
-    return true;
+    return error_body_.size() < kErrorBody;  // an error has no need of more, nor an end
   }
   if (request_.sink.fd >= 0) {
     if (!std::exchange(body_begun_, true)) {
@@ -164,6 +168,7 @@ bool Exchange::write_file(std::string_view data) {
 
 Exchange::Outcome Exchange::ended(CURLcode code) {
   if (fault_) return failed(*fault_, fault_passing_, {});
+  if (code == CURLE_WRITE_ERROR && error_body_.size() == kErrorBody) code = CURLE_OK;
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   if (code != CURLE_OK) {
@@ -193,7 +198,11 @@ Error Exchange::status_error() const {
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   std::string cause = format("it answered {}", status);
-  if (const std::string said = error_message(error_body_); !said.empty()) cause += ": " + said;
+  const std::string said = error_message(error_body_);
+  // Errors are shown and logged: a server that repeats what we sent does not get it there.
+  const std::string& secret = endpoints_[endpoint_]->authorization;
+  const bool repeats = !secret.empty() && said.contains(secret.substr(secret.find(' ') + 1));
+  if (!said.empty() && !repeats) cause += ": " + said;
   if (status == 404 && request_.manifest)
     return error(Code::kNotFound, "image_not_found_remote", cause);
   if (status == 401)
@@ -236,18 +245,37 @@ Exchange::Outcome Exchange::unauthorized() {
   if (Result<> done = authorize(endpoint, response_.challenges); !done) {
     Error refused = done.error();
     refused.message = format("pull '{}': {}", reference_, refused.message);
-    return failed(std::move(refused), false, {});
+    const bool passing =
+        refused.reason != "registry_tls" &&
+        (refused.code == Code::kUnavailable || refused.code == Code::kResourceExhausted);
+    return failed(std::move(refused), passing, {});
   }
   return {Next::kAgain, 0, {}, {}};
 }
 
+/// Plain HTTP is for hosts that do not speak HTTPS: whatever one that does has answered counts.
+std::size_t Exchange::next_endpoint() const {
+  long status = 0;
+  ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  std::size_t next = endpoint_ + 1;
+  if (next < endpoints_.size() && status != 0 && !about().plain_http) {
+    const image::Endpoint& there = endpoints_[next]->about;
+    if (there.plain_http && there.host == about().host) ++next;
+  }
+  return next;
+}
+
 /// Once more, or the next endpoint, or the end.
 Exchange::Outcome Exchange::failed(Error error, bool passing, std::optional<std::int64_t> asked_s) {
-  const bool more = endpoint_ + 1 < endpoints_.size();
-  const bool ours = error.reason == "disk_full" || error.reason == "layer_size_mismatch" ||
-                    error.reason == "manifest_too_large";
-  if (more && !ours) {
-    ++endpoint_;
+  const std::size_t next = next_endpoint();
+  // Of a blob of another size the next endpoint could only continue the beginning.
+  const bool ours = error.reason == "disk_full" ||
+                    (error.reason == "layer_size_mismatch" && request_.sink.offset != begun_at_);
+  if (next < endpoints_.size() && !ours) {
+    // What a certificate made fail is of interest as long as it is the same host's.
+    if (endpoints_[next]->about.host != about().host) first_tls_error_.reset();
+    endpoint_ = next;
+    begun_at_ = request_.sink.offset;
     url_.clear();
     redirects_ = 0;
     tries_ = 1;
@@ -272,10 +300,11 @@ Exchange::Outcome Exchange::failed(Error error, bool passing, std::optional<std:
 
 Exchange::Outcome Exchange::finished() {
   const Sink& sink = request_.sink;
+  // Without a length the end of the connection looks like the end of the blob: more may follow.
   if (sink.fd >= 0 && sink.offset != sink.size)
     return failed(error(Code::kDataLoss, "layer_size_mismatch",
                         format("it has {} bytes, the manifest says {}", sink.offset, sink.size)),
-                  false, {});
+                  true, {});
   return {Next::kDone, 0, {}, {}};
 }
 

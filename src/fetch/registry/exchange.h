@@ -59,6 +59,7 @@ class Exchange final {
   std::size_t endpoint() const { return endpoint_; }
 
  private:
+  bool take_header(std::string_view line);
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
   bool take_body(std::string_view data);
@@ -66,6 +67,7 @@ class Exchange final {
   std::optional<Error> size_fault() const;
   Outcome redirected();
   Outcome unauthorized();
+  std::size_t next_endpoint() const;
   Outcome failed(Error error, bool passing, std::optional<std::int64_t> asked_s);
   Outcome finished();
   Error error(Code code, std::string_view reason, const std::string& cause,
@@ -79,6 +81,7 @@ class Exchange final {
   EasyHandle easy_;
   HeaderList headers_;
   std::size_t endpoint_ = 0;
+  std::uint64_t begun_at_;  ///< the sink's offset when the endpoint had its turn
   std::string url_;
   int redirects_ = 0, tries_ = 1;
   bool authorized_again_ = false, without_range_ = false;

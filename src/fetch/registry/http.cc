@@ -26,6 +26,18 @@ bool is(std::string_view line, std::string_view name, std::string_view& value) {
 
 }  // namespace
 
+bool is_tls(CURLcode code) {
+  return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+         code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
+         code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR;
+}
+
+std::string no_proxy_list(const std::string& no_proxy) {
+  // libcurl knows the star only where it stands alone.
+  if (trimmed(no_proxy) == "*") return "*";
+  return "localhost,127.0.0.1,::1," + no_proxy;
+}
+
 void add_header(HeaderList& list, const std::string& line) {
   if (curl_slist* more = ::curl_slist_append(list.get(), line.c_str())) {
     [[maybe_unused]] curl_slist* old = list.release();
@@ -55,7 +67,7 @@ void set_common(CURL* easy, const image::Endpoint& endpoint, const HttpSettings&
   ::curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   ::curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   ::curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  ::curl_easy_setopt(easy, CURLOPT_USERAGENT, "caisson");
+  ::curl_easy_setopt(easy, CURLOPT_USERAGENT, "caisson/" CAISSON_VERSION);
   ::curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L << 10);
   ::curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 15L);
   ::curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -64,8 +76,7 @@ void set_common(CURL* easy, const image::Endpoint& endpoint, const HttpSettings&
   // An empty proxy also keeps libcurl from looking for one in the environment.
   ::curl_easy_setopt(easy, CURLOPT_PROXY,
                      (tls ? settings.https_proxy : settings.http_proxy).c_str());
-  ::curl_easy_setopt(easy, CURLOPT_NOPROXY,
-                     ("localhost,127.0.0.1,::1," + settings.no_proxy).c_str());
+  ::curl_easy_setopt(easy, CURLOPT_NOPROXY, no_proxy_list(settings.no_proxy).c_str());
   ::curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, endpoint.skip_verify ? 0L : 1L);
   ::curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, endpoint.skip_verify ? 0L : 2L);
   if (certificates.empty()) return;

@@ -21,6 +21,11 @@ struct FreeHeaders {
   void operator()(curl_slist* list) const { ::curl_slist_free_all(list); }
 };
 using HeaderList = std::unique_ptr<curl_slist, FreeHeaders>;
+/// Whether a transfer failed for TLS: a certificate, or no TLS there.
+bool is_tls(CURLcode code);
+/// What keeps libcurl from a proxy: loopback, and what the user says ("*" is all).
+std::string no_proxy_list(const std::string& no_proxy);
+
 void add_header(HeaderList& list, const std::string& line);
 
 /// What we read of an answer's headers; the last of several wins, challenges are joined.

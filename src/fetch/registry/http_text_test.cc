@@ -56,6 +56,12 @@ TEST(HttpText, headers_count_and_the_last_answer_counts) {
   EXPECT_FALSE(taken);
 }
 
+TEST(HttpText, a_star_keeps_from_every_proxy) {
+  EXPECT_EQ(no_proxy_list("*"), "*");
+  EXPECT_EQ(no_proxy_list(" * "), "*");
+  EXPECT_EQ(no_proxy_list("a.example"), "localhost,127.0.0.1,::1,a.example");
+}
+
 TEST(Url, origins_are_compared_with_their_ports) {
   EXPECT_EQ(origin_of("https://A.example/x").value(), origin_of("https://a.example:443/y").value());
   EXPECT_NE(origin_of("http://a/").value(), origin_of("https://a/").value());
