@@ -53,7 +53,10 @@ Result<std::vector<spec::SavedImage>> describe_all(const Runtime::Impl& runtime,
     FoundImage found = TRY(find_image(runtime, reference));
     auto at = std::ranges::find_if(
         wanted, [&](const auto& image) { return image.first.id == found.row.id; });
-    if (at == wanted.end()) at = wanted.insert(at, {std::move(found.row), {}});
+    if (at == wanted.end()) {
+      wanted.emplace_back(std::move(found.row), std::vector<std::string>());
+      at = std::prev(wanted.end());
+    }
     // A name with a digest is no tag that a load could give.
     if (!found.name.empty() && found.name.find('@') == std::string::npos)
       at->second.push_back(std::move(found.name));

@@ -7,8 +7,6 @@
 
 namespace caisson {
 
-using engine::deadline_passed;
-
 Pull::Pull(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Pull::Pull(Pull&&) noexcept = default;
 Pull& Pull::operator=(Pull&&) noexcept = default;

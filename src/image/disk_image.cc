@@ -21,6 +21,10 @@ namespace caisson::image {
 namespace {
 
 constexpr std::uint64_t kBlock = 4096, kInodeBytes = 256;
+/// What makes it an ext4. All are named: the host's mke2fs.conf has no say.
+constexpr const char* kFeatures =
+    "none,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,huge_file,large_file,"
+    "metadata_csum,sparse_super";
 
 /// Paths of programs of e2fsprogs.
 struct Tools {
@@ -94,7 +98,6 @@ Result<> make_ext4(const Tools& tools, const DiskImage& image, const std::string
   const std::uint64_t blocks =
       need.blocks + need.blocks / 16 + inodes * kInodeBytes / kBlock + (16 << 20) / kBlock;
   const std::string uuid = uuid_of(image.digest);
-  // What makes it an ext4 are its features. All are named, and the host's mke2fs.conf has no say.
   const std::vector<std::string> words = {
       tools.mke2fs,
       "-q",
@@ -108,8 +111,7 @@ Result<> make_ext4(const Tools& tools, const DiskImage& image, const std::string
       "-N",
       std::to_string(inodes),
       "-O",
-      "none,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,huge_file,large_file,"
-      "metadata_csum,sparse_super",
+      kFeatures,
       "-U",
       uuid,
       "-E",

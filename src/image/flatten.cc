@@ -77,11 +77,7 @@ Result<> copy_range(int from, int to, off_t begin, off_t end, const std::string&
     const ssize_t n =
         ::copy_file_range(from, &in, to, &out, static_cast<std::size_t>(end - begin), 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      Error error = sys_error("copy file of image", name);
-      if (error.sys_errno == ENOSPC || error.sys_errno == EDQUOT) error.reason = "disk_full";
-      return error;
-    }
+    if (n < 0) return sys_error("copy file of image", name);
     if (n == 0) return {};
     begin += n;
   }
