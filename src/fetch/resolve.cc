@@ -105,7 +105,8 @@ class Resolver final {
           format("it has {} layers, {} are allowed", manifest.layers.size(), image::kMaxLayers));
     const std::vector<std::string> chains = spec::chain_ids(config.diff_ids);
     for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
-      TRY(spec::layer_compression(manifest.layers[i].media_type));
+      if (auto known = spec::layer_compression(manifest.layers[i].media_type); !known)
+        return with_context(known.error(), format("layer {}", manifest.layers[i].digest));
       image_.layers.push_back({manifest.layers[i], config.diff_ids[i], chains[i]});
     }
     return {};

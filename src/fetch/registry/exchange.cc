@@ -198,7 +198,11 @@ Error Exchange::status_error() const {
   long status = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   std::string cause = format("it answered {}", status);
-  if (const std::string said = error_message(error_body_); !said.empty()) cause += ": " + said;
+  const std::string said = error_message(error_body_);
+  // Errors are shown and logged: a server that repeats what we sent does not get it there.
+  const std::string& secret = endpoints_[endpoint_]->authorization;
+  const bool repeats = !secret.empty() && said.contains(secret.substr(secret.find(' ') + 1));
+  if (!said.empty() && !repeats) cause += ": " + said;
   if (status == 404 && request_.manifest)
     return error(Code::kNotFound, "image_not_found_remote", cause);
   if (status == 401)
