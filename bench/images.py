@@ -227,7 +227,7 @@ def measure(arguments):
         report(folder, registry, arguments)
     finally:
         registry.stop()
-        subprocess.run(["umount", "-l", *folder.glob("pull*/root/overlay")], check=False,
+        subprocess.run(["umount", "-l", *(path / "root" / "overlay" for path in folder.glob("pull*"))], check=False,
                        stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -196,7 +196,8 @@ Result<> Apply::take(const KeepWritable& step) {
       ::statx(place.get(), "", AT_EMPTY_PATH, kWanted, &there) < 0)
     return sys_error("stat in box", step.path);
   if (there.stx_mnt_id != root.stx_mnt_id || there.stx_ino == root.stx_ino) return {};
-  Fd tree = TRY(sys::clone_mount(place.get(), step.path, Below::kExclude));
+  // With what the caller has mounted below it: a volume hides nothing.
+  Fd tree = TRY(sys::clone_mount(place.get(), step.path, Below::kInclude));
   return sys::attach(tree.get(), place.get(), step.path);
 }
 

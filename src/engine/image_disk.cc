@@ -12,6 +12,9 @@ namespace caisson {
 Result<std::string> Images::disk(std::string_view reference) {
   const Runtime::Impl& runtime = *impl_->runtime;
   const engine::FoundImage found = TRY(engine::find_image(runtime, reference));
+  if (found.row.layers.empty())
+    return make_error(Code::kInvalidArgument, "image_empty",
+                      format("make disk of image '{}': the image has no layer", reference));
   const std::string folder = runtime.path("disks");
   if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
     return sys_error("create directory", folder);
@@ -24,8 +27,11 @@ Result<std::string> Images::disk(std::string_view reference) {
     request.lowers.emplace(request.lowers.begin(), spec::hex_of(layer.chain_id));
   std::string path = folder + "/" + request.name;
   if (::access(path.c_str(), R_OK) == 0) return path;
-  if (Result<> made = engine::ask_shim(runtime, request); !made)
-    return with_context(made.error(), format("image '{}'", reference));
+  if (Result<> made = engine::ask_shim(runtime, request); !made) {
+    const Rootfs layers{.lowers = request.lowers, .lower_parent = request.lower_parent};
+    return with_context(engine::missing_layer(layers).value_or(made.error()),
+                        format("make disk of image '{}'", reference));
+  }
   return path;
 }
 

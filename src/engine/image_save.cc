@@ -53,7 +53,10 @@ Result<std::vector<spec::SavedImage>> describe_all(const Runtime::Impl& runtime,
     FoundImage found = TRY(find_image(runtime, reference));
     auto at = std::ranges::find_if(
         wanted, [&](const auto& image) { return image.first.id == found.row.id; });
-    if (at == wanted.end()) at = wanted.insert(at, {std::move(found.row), {}});
+    if (at == wanted.end()) {
+      wanted.emplace_back(std::move(found.row), std::vector<std::string>());
+      at = std::prev(wanted.end());
+    }
     // A name with a digest is no tag that a load could give.
     if (!found.name.empty() && found.name.find('@') == std::string::npos)
       at->second.push_back(std::move(found.name));
@@ -76,6 +79,8 @@ Result<> Images::save(const std::vector<std::string>& references, int fd) {
   TRY(tar.add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
   TRY(tar.add("index.json", spec::make_index(images)));
   TRY(tar.add("manifest.json", spec::make_docker_manifest(images)));
+  TRY(tar.add_directory("blobs/"));
+  TRY(tar.add_directory("blobs/sha256/"));
   for (const auto& [digest, size] : blobs) {
     const std::string member = member_of(digest);
     const Result<Fd> file = open_fd(runtime.path(member), O_RDONLY | O_NOFOLLOW);

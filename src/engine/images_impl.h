@@ -50,7 +50,7 @@ Result<BoxImage> take_image(const std::shared_ptr<const Runtime::Impl>& runtime,
                             const BoxSpec& spec);
 /// The root of a box that has an image. Errors: `state_corrupt`.
 Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row);
-/// Why a start may have failed: `image_damaged` when a layer is missing, else absent.
+/// Why the use of an image may have failed: `image_damaged` when a layer is missing, else absent.
 std::optional<Error> missing_layer(const Rootfs& rootfs);
 
 }  // namespace caisson::engine

@@ -190,6 +190,9 @@ Result<> move_blob(const Runtime::Impl& runtime, const store::BlobRow& blob) {
     return make_error(
         Code::kDataLoss, "image_mismatch",
         format("publish blob '{}': it is not the file that was looked at", blob.digest));
+  // Readable at every moment: another pull may be about to take it up. Once more in the end,
+  // because its first owner could have set the mode too.
+  if (::fchmod(file->get(), 0444) < 0) return sys_error("set mode of", from);
   if (::geteuid() == 0 && ::fchown(file->get(), 0, 0) < 0) return sys_error("set owner of", from);
   if (::fchmod(file->get(), 0444) < 0) return sys_error("set mode of", from);
   if (::rename(from.c_str(), to.c_str()) < 0 && errno != ENOENT)

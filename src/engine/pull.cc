@@ -74,6 +74,12 @@ void Pull::Impl::check_names(image::ImageReady& ready) const {
   });
 }
 
+/// Who tells of an error may know the layer alone.
+Error Pull::Impl::about_source(Error error) const {
+  const std::string source = format("pull '{}'", plan_.request.reference);
+  return error.message.starts_with(source) ? error : with_context(std::move(error), source);
+}
+
 void Pull::Impl::on_message(image::FetchMessage message) {
   if (auto* event = std::get_if<PullEvent>(&message)) {
     events_.push_back(std::move(*event));
@@ -83,7 +89,7 @@ void Pull::Impl::on_message(image::FetchMessage message) {
     check_names(*ready);
     fetched_.images.push_back(std::move(*ready));
   } else if (auto* error = std::get_if<Error>(&message)) {
-    error_ = std::move(*error);
+    error_ = about_source(std::move(*error));
   } else {
     done_ = true;
   }

@@ -53,6 +53,7 @@ class Pull::Impl final {
   Result<> take(const Deadline& deadline);
   void on_message(image::FetchMessage message);
   void check_names(image::ImageReady& ready) const;
+  Error about_source(Error error) const;
   Result<> end(const Deadline& deadline);
   bool over() const { return done_ || error_.has_value(); }
 

@@ -58,12 +58,15 @@ Result<FetchDirectories> open_fetch_directories(const Runtime::Impl& runtime) {
 }
 
 Result<Staging> Staging::make(const Runtime::Impl& runtime) {
+  const std::string above = runtime.path("fetch/staging");
   for (;;) {
     std::string id = TRY(make_ulid());
-    const std::string path = runtime.path("fetch/staging/" + id);
-    TRY(make_directory(path, 0711));
+    const std::string path = above + "/" + id;
+    // Who clears up may take it before it is locked.
+    const Result<> made = make_directory(path, 0711);
+    if (!made && made.error().sys_errno == ENOENT && ::access(above.c_str(), F_OK) == 0) continue;
+    TRY(made);
     Result<Fd> lock = open_fd(path, O_RDONLY | O_DIRECTORY);
-    // Who clears up may have taken it in between.
     if (!lock && lock.error().sys_errno == ENOENT) continue;
     if (!lock) return lock.error();
     if (::flock(lock->get(), LOCK_EX | LOCK_NB) < 0 || !is_still(*lock, path)) continue;

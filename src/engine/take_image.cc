@@ -78,7 +78,7 @@ std::optional<Error> missing_layer(const Rootfs& rootfs) {
     const std::string path = rootfs.lower_parent + "/" + lower;
     if (::access(path.c_str(), F_OK) == 0) continue;
     return make_error(Code::kDataLoss, "image_damaged",
-                      format("start box: layer '{}' of its image is missing", lower),
+                      format("open layer '{}' of the image: it is missing", lower),
                       "caisson image fsck tells what is damaged; pull the image again");
   }
   return std::nullopt;

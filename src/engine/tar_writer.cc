@@ -46,18 +46,18 @@ struct Header {
 
 Result<> TarWriter::write(std::string_view bytes) { return write_all(fd_, bytes, name_); }
 
-Result<> TarWriter::header(const std::string& member, std::uint64_t size) {
+Result<> TarWriter::header(const std::string& member, std::uint64_t size, bool directory) {
   if (member.size() > 100)
     return make_error(Code::kInvalidArgument, "name_invalid",
                       format("write archive '{}': member '{}' has a long name", name_, member));
   Header header;
   header.text(0, member);
-  header.number(100, 8, 0644);
+  header.number(100, 8, directory ? 0755 : 0644);
   header.number(108, 8, 0);
   header.number(116, 8, 0);
   header.number(124, 12, size);
   header.number(136, 12, 0);
-  header.text(156, "0");
+  header.text(156, directory ? "5" : "0");
   header.text(257, "ustar");
   header.text(263, "00");
   header.checksum();
@@ -68,6 +68,8 @@ Result<> TarWriter::pad(std::uint64_t size) {
   const std::string zeros((kBlock - size % kBlock) % kBlock, '\0');
   return write(zeros);
 }
+
+Result<> TarWriter::add_directory(const std::string& member) { return header(member, 0, true); }
 
 Result<> TarWriter::add(const std::string& member, std::string_view content) {
   TRY(header(member, content.size()));

@@ -9,12 +9,15 @@
 
 namespace caisson::engine {
 
-/// The same members make the same bytes: every member is of root, mode 0644, from the epoch.
+/// The same members make the same bytes: every member is of root, mode 0644 or 0755, from the
+/// epoch.
 class TarWriter final {
  public:
   /// `fd` is borrowed; `name` is for messages.
   TarWriter(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
 
+  /// Unpackers of ordinary users fail in directories that they have to make up.
+  Result<> add_directory(const std::string& member);
   /// Names have at most 100 bytes.
   Result<> add(const std::string& member, std::string_view content);
   /// `size` bytes of a regular file from its beginning; uses no memory of ours where the kernel can
@@ -24,7 +27,7 @@ class TarWriter final {
   Result<> finish();
 
  private:
-  Result<> header(const std::string& member, std::uint64_t size);
+  Result<> header(const std::string& member, std::uint64_t size, bool directory = false);
   Result<> pad(std::uint64_t size);
   Result<> write(std::string_view bytes);
   Result<> copy(int file, std::uint64_t size);

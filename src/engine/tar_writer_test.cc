@@ -24,6 +24,8 @@ TEST(TarWriter, TarReadsIt) {
     TarWriter tar(out.get(), path);
     ASSERT_TRUE(tar.add("oci-layout", "{}"));
     ASSERT_TRUE(tar.add("empty", ""));
+    ASSERT_TRUE(tar.add_directory("blobs/"));
+    ASSERT_TRUE(tar.add_directory("blobs/sha256/"));
     ASSERT_TRUE(tar.add_file("blobs/sha256/abc", file.get(), 100'000));
     ASSERT_TRUE(tar.finish());
     ASSERT_TRUE(run({"/usr/bin/tar", "-xf", path, "-C", directory.path()}));

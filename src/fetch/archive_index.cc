@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kBlock = 512;
 constexpr std::uint64_t kLongestExtension = 64 << 10;
-constexpr std::size_t kMostMembers = 100'000;
+constexpr std::size_t kMostMembers = 100'000, kMostNameBytes = 16 << 20;
 
 /// The header of one member (tar(5)).
 struct Header {
@@ -176,6 +176,7 @@ class Indexer final {
     } else {
       add(header, type, size);
       extension_ = {};
+      if (name_bytes_ > kMostNameBytes) return invalid("its names are too long");
       if (members_.size() > kMostMembers) return invalid("it has too many members");
     }
     at_ += (size + kBlock - 1) / kBlock * kBlock;
@@ -185,6 +186,7 @@ class Indexer final {
   void add(const Header& header, char type, std::uint64_t size) {
     const std::string name = plain(extension_.path.value_or(header.name()));
     const std::string link = extension_.link.value_or(std::string(header.text(157, 100)));
+    name_bytes_ += name.size() + link.size();
     if (type == '0' || type == '\0' || type == '7') members_[name] = {at_, size, ""};
     if (type == '1') members_[name] = {0, 0, plain(link)};
     // A symbolic link counts from the directory it is in.
@@ -198,6 +200,7 @@ class Indexer final {
   int fd_;
   const std::string& name_;
   std::uint64_t size_, at_ = 0;
+  std::size_t name_bytes_ = 0;
   Extension extension_;
   std::map<std::string, Member> members_;
 };

@@ -1,8 +1,10 @@
 #include "fetch/child.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <exception>
@@ -59,12 +61,25 @@ Result<std::optional<std::string>> Child::receive(std::vector<Fd>& fds) {
   return std::optional(std::move(buffer));
 }
 
-bool Child::send(std::string_view text) const {
-  return sys::send_with_fds(socket_.get(), text, {}) >= 0;
+Result<> Child::send(std::string_view text) const {
+  while (::send(socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    if (errno == EAGAIN)
+      return make_error(Code::kInternal, "protocol_error",
+                        format("fetch image: the {} does not listen", role_));
+    if (errno != EINTR) break;
+  }
+  return {};
 }
 
-Result<> Child::finish() {
+Result<> Child::finish(int patience_ms) {
   socket_.reset();
+  pollfd ended{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)), POLLIN, 0};
+  const Fd pidfd(ended.fd);
+  if (pidfd && ::poll(&ended, 1, patience_ms) == 0) {
+    ::kill(pid_, SIGKILL);
+    return make_error(Code::kInternal, "fetch_died",
+                      format("fetch image: the {} said nothing more and did not end", role_));
+  }
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0)
     if (errno != EINTR) return sys_error("wait for", role_);

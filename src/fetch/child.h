@@ -29,11 +29,13 @@ class Child final {
   int socket() const { return socket_.get(); }
   /// The next message, waiting for it; absent when the child has closed its end.
   Result<std::optional<std::string>> receive(std::vector<Fd>& fds);
-  /// False when nobody reads it any more.
-  bool send(std::string_view text) const;
+  /// Never waits for the child: one that leaves more unheard than its socket holds is an error.
+  /// That nobody is there any more is none: its end will be heard.
+  Result<> send(std::string_view text) const;
   /// Closes the socket and waits for the end: nothing for exit status 0, `fetch_died` when a signal
-  /// ended it, and for another status an error that a child that says why never shows.
-  Result<> finish();
+  /// ended it, and for another status an error that a child that says why never shows. One that
+  /// only pretended to end is killed.
+  Result<> finish(int patience_ms = 10'000);
 
  private:
   Child(std::string role, Fd socket, pid_t pid)

@@ -104,11 +104,9 @@ class Resolver final {
           Code::kResourceExhausted, "too_many_layers",
           format("it has {} layers, {} are allowed", manifest.layers.size(), image::kMaxLayers));
     const std::vector<std::string> chains = spec::chain_ids(config.diff_ids);
-    std::vector<std::string> parents;
     for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
       TRY(spec::layer_compression(manifest.layers[i].media_type));
-      image_.layers.push_back({manifest.layers[i], config.diff_ids[i], chains[i], parents});
-      parents.insert(parents.begin(), chains[i]);
+      image_.layers.push_back({manifest.layers[i], config.diff_ids[i], chains[i]});
     }
     return {};
   }

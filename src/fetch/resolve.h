@@ -11,7 +11,6 @@ namespace caisson::fetch {
 struct ResolvedLayer {
   spec::Descriptor blob;
   std::string diff_id, chain_id;
-  std::vector<std::string> parents;  ///< chain ids, nearest first
 };
 struct ResolvedImage {
   image::ImageReady ready;

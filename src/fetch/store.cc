@@ -60,7 +60,13 @@ Result<> BlobStore::keep_document(const std::string& digest, const std::string& 
 
 Result<std::optional<Fd>> BlobStore::lock_partial(const std::string& digest) const {
   const std::string name = name_of(digest);
-  Fd file = TRY(open_at(partial_.get(), name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  Result<Fd> opened = open_at(partial_.get(), name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  // Another pull publishes it, or was killed when it was about to: it is whole, and never to be
+  // written again.
+  if (!opened && opened.error().sys_errno == EACCES)
+    opened = open_at(partial_.get(), name, O_RDONLY | O_NOFOLLOW);
+  if (!opened && opened.error().sys_errno == ENOENT) return std::optional<Fd>();
+  Fd file = TRY(std::move(opened));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) < 0) {
     if (errno == EWOULDBLOCK) return std::optional<Fd>();
     return sys_error("lock blob", digest);

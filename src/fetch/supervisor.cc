@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -15,6 +17,7 @@
 #include "container/prepare.h"
 #include "fetch/child.h"
 #include "fetch/login.h"
+#include "fetch/placed.h"
 #include "fetch/source.h"
 #include "fetch/unpacker.h"
 #include "image/fetch_protocol.h"
@@ -29,6 +32,9 @@ using image::LayerReady;
 using image::UnpackRequest;
 
 constexpr uid_t kNobody = 65534;
+// More than any honest source asks for: Transfers has at most 16 downloads and one unpacker more at
+// a time; an archive may hold many images.
+constexpr std::size_t kMostAtOnce = 17, kMostInAll = 10'000;
 
 /// One layer being unpacked.
 struct Unpacking {
@@ -93,7 +99,11 @@ Result<> Supervisor::enter_ids() {
   const container::Facts facts = TRY(container::gather_facts({}));
   root_ = facts.root;
   one_id_ = !root_ && (facts.subuids.empty() || facts.subgids.empty());
-  return container::enter_box_ids();
+  // The files in /proc of an undumpable process are root's, and with them the maps to be written.
+  ::prctl(PR_SET_DUMPABLE, 1);
+  Result<> entered = container::enter_box_ids();
+  ::prctl(PR_SET_DUMPABLE, 0);
+  return entered;
 }
 
 Result<> Supervisor::prepare_directories(const std::string& id) {
@@ -160,7 +170,7 @@ Result<> Supervisor::loop() {
       }
       std::vector<Fd> fds;
       fds.push_back(std::move(*blob));
-      TRY(start({std::move(layer), true, 0, 0}, std::move(fds), true));
+      TRY(start({std::move(layer), {}, true, 0, 0}, std::move(fds), true));
     }
     std::vector<pollfd> polled = {{control_.get(), POLLIN, 0},
                                   {source_ ? source_->socket() : -1, POLLIN, 0}};
@@ -197,6 +207,7 @@ Result<bool> Supervisor::hear_source() {
     auto* const unpack = std::get_if<UnpackRequest>(&*request);
     if (unpack == nullptr)
       return make_error(Code::kInternal, "protocol_error", "the source asked for what it may not");
+    TRY(place_layer(*unpack));
     TRY(start(std::move(*unpack), std::move(fds), false));
     return true;
   }
@@ -213,14 +224,17 @@ Result<> Supervisor::relay(const std::string& text) {
   if (!known)
     return make_error(Code::kInternal, "protocol_error", "the source said what it may not");
   tell(message);
+  // A tree that another pull has published is a parent that no unpacker of ours will tell of.
+  const auto* event = std::get_if<PullEvent>(&message);
+  if (event != nullptr && event->state == PullEvent::State::kCached) return release_waiting();
   return {};
 }
 
 Result<> Supervisor::start(UnpackRequest request, std::vector<Fd> fds, bool compare) {
   const image::VerifyLayer& layer = request.layer;
   // A second try is for a blob that was resumed from bytes that turned out to be wrong.
-  if (tries_.size() >= image::kMaxLayers + 1 || ++tries_[layer.chain_id] > 2 || fds.empty() ||
-      done_.contains(layer.chain_id))
+  if (unpacking_.size() >= kMostAtOnce || tries_.size() >= kMostInAll ||
+      ++tries_[layer.chain_id] > 2 || fds.empty() || done_.contains(layer.chain_id))
     return make_error(Code::kInternal, "protocol_error", "the source asked for too much");
   UnpackJob job;
   job.digest = layer.digest;
@@ -292,11 +306,11 @@ Result<> Supervisor::ended(std::list<Unpacking>::iterator at, std::optional<Erro
   if (!error) {
     if (request.unpack) done_.insert(layer.chain_id);
     tell(*ready);
-    if (source_) source_->send(layer.chain_id + " " + image::encode(FetchMessage(*ready)));
+    if (source_) TRY(source_->send(layer.chain_id + " " + image::encode(FetchMessage(*ready))));
     return release_waiting();
   }
   if (source_)  // it may have another way
-    source_->send(layer.chain_id + " " + image::encode(FetchMessage(*error)));
+    TRY(source_->send(layer.chain_id + " " + image::encode(FetchMessage(*error))));
   else
     tell_problem(layer, *error);
   return {};
@@ -323,7 +337,7 @@ Result<> Supervisor::release_waiting() {
   for (Unpacking& one : unpacking_) {
     if (!one.waits_for_parents || !TRY(parents_ready(one.request))) continue;
     one.waits_for_parents = false;
-    one.child.send(kParentsReady);
+    TRY(one.child.send(kParentsReady));
   }
   return {};
 }
@@ -332,6 +346,11 @@ Result<> Supervisor::release_waiting() {
 
 int run_supervisor(Fd control) {
   ::signal(SIGPIPE, SIG_IGN);
+  // A source holds the files of all layers open; the usual soft limit of 1024 is for select(2).
+  if (rlimit files{}; ::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = std::min<rlim_t>(files.rlim_max, 1 << 16);
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   auto supervisor = std::make_unique<Supervisor>(std::move(control));
   const Result<> done = supervisor->run();
   if (done) return supervisor->tell(image::FetchDone{}) ? 0 : 1;

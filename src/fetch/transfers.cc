@@ -182,7 +182,9 @@ Result<> Transfers::ask_unpacker(Transfer& transfer, const Fd& blob, const Fd& f
   const ResolvedLayer& layer = *transfer.layer;
   image::UnpackRequest request;
   request.layer = {layer.blob.digest,     layer.diff_id,   layer.chain_id,
-                   layer.blob.media_type, layer.blob.size, layer.parents};
+                   layer.blob.media_type, layer.blob.size, {}};
+  for (std::size_t i = 0; i < transfer.index; ++i)
+    request.below.push_back(transfers_[i].layer->diff_id);
   request.unpack = transfer.unpack;
   request.index = transfer.index;
   request.count = transfers_.size();

@@ -22,6 +22,11 @@ namespace {
 
 constexpr std::uint64_t kBlock = 4096, kInodeBytes = 256;
 
+/// Paths of programs of e2fsprogs.
+struct Tools {
+  std::string mke2fs, debugfs;
+};
+
 /// What a tree takes on an ext4.
 struct Need {
   std::uint64_t blocks = 0, inodes = 0;
@@ -75,20 +80,25 @@ Result<> mount_layers(const DiskImage& image, const std::string& place, const st
   return sys::attach(overlay.get(), target.get(), place);
 }
 
-Result<> run_mke2fs(const std::string& program, const DiskImage& image, const std::string& tree,
-                    const std::string& file, const Need& need) {
+Result<> run_tool(const std::vector<std::string>& words) {
+  // The first is the time of day to the library of e2fsprogs.
+  return run(words, {"E2FSPROGS_FAKE_TIME=1", "LC_ALL=C", "MKE2FS_CONFIG=/dev/null",
+                     "PATH=/usr/sbin:/usr/bin:/sbin:/bin"});
+}
+
+Result<> make_ext4(const Tools& tools, const DiskImage& image, const std::string& tree,
+                   const std::string& file, const Need& need) {
   struct stat top{};
   if (::stat(tree.c_str(), &top) < 0) return sys_error("stat", tree);
   const std::uint64_t inodes = need.inodes + need.inodes / 8 + 256;
   const std::uint64_t blocks =
       need.blocks + need.blocks / 16 + inodes * kInodeBytes / kBlock + (16 << 20) / kBlock;
   const std::string uuid = uuid_of(image.digest);
+  // What makes it an ext4 are its features. All are named, and the host's mke2fs.conf has no say.
   const std::vector<std::string> words = {
-      program,
+      tools.mke2fs,
       "-q",
       "-F",
-      "-t",
-      "ext4",
       "-b",
       std::to_string(kBlock),
       "-I",
@@ -98,7 +108,8 @@ Result<> run_mke2fs(const std::string& program, const DiskImage& image, const st
       "-N",
       std::to_string(inodes),
       "-O",
-      "^has_journal,^resize_inode",
+      "none,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,huge_file,large_file,"
+      "metadata_csum,sparse_super",
       "-U",
       uuid,
       "-E",
@@ -108,22 +119,37 @@ Result<> run_mke2fs(const std::string& program, const DiskImage& image, const st
       tree,
       file,
       std::to_string(blocks)};
-  // The library that mke2fs is made of takes this for the time of day (libext2fs).
-  return run(words, {"E2FSPROGS_FAKE_TIME=1", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-                     "MKE2FS_CONFIG=/dev/null"});
+  TRY(run_tool(words));
+  // mke2fs 1.47.0 leaves these of the top directory out.
+  for (const std::string& field :
+       {format("mode 0{:o}", top.st_mode), format("mtime @{}", top.st_mtim.tv_sec)})
+    TRY(run_tool({tools.debugfs, "-w", "-R", "set_inode_field / " + field, file}));
+  return {};
 }
 
-Result<> fill(const std::string& program, const DiskImage& image, const std::string& tree,
+bool says(const Error& error, std::string_view text) {
+  return error.message.find(text) != std::string::npos;
+}
+
+Result<> fill(const Tools& tools, const DiskImage& image, const std::string& tree,
               const std::string& partial) {
   Need need;
   TRY(add_need(TRY(open_fd(tree, O_RDONLY | O_DIRECTORY)), need));
-  Result<> made = run_mke2fs(program, image, tree, partial, need);
-  for (int i = 0; i < 3 && !made; ++i) {  // extents and attributes may need more than was thought
+  Result<> made = make_ext4(tools, image, tree, partial, need);
+  // Extents and attributes may need more than was thought.
+  for (int i = 0; i < 3 && !made && says(made.error(), "Could not allocate"); ++i) {
     need.blocks += need.blocks / 4 + 4096;
     ::unlink(partial.c_str());
-    made = run_mke2fs(program, image, tree, partial, need);
+    made = make_ext4(tools, image, tree, partial, need);
   }
-  if (!made) return with_context(made.error(), "make disk image");
+  if (!made) {
+    Error error = std::move(made).error();
+    if (says(error, "No space left on device")) {
+      error.code = Code::kResourceExhausted;
+      error.reason = "disk_full";
+    }
+    return error;
+  }
   const Fd file = TRY(open_fd(partial, O_RDONLY | O_NOFOLLOW));
   if (::fchmod(file.get(), 0444) < 0 || ::fsync(file.get()) < 0) return sys_error("keep", partial);
   return {};
@@ -132,10 +158,11 @@ Result<> fill(const std::string& program, const DiskImage& image, const std::str
 }  // namespace
 
 Result<> make_disk_image(const DiskImage& image) {
-  const std::string program = find_program("mke2fs");
-  if (program.empty())
+  const Tools tools{find_program("mke2fs"), find_program("debugfs")};
+  if (tools.mke2fs.empty() || tools.debugfs.empty())
     return make_error(Code::kFailedPrecondition, "mke2fs_missing",
-                      "make disk image: there is no mke2fs", "install the package e2fsprogs");
+                      format("there is no {}", tools.mke2fs.empty() ? "mke2fs" : "debugfs"),
+                      "install the package e2fsprogs");
   ::umask(022);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   const std::string base = format("{}/{}.{}", image.directory, image.name, ::getpid());
@@ -148,7 +175,7 @@ Result<> make_disk_image(const DiskImage& image) {
   for (const std::string& path : {tree, empty})
     if (::mkdir(path.c_str(), 0755) < 0) return sys_error("create directory", path);
   TRY(mount_layers(image, tree, empty));
-  Result<> made = fill(program, image, tree, partial);
+  Result<> made = fill(tools, image, tree, partial);
   TRY(sys::detach(tree));
   TRY(std::move(made));
   const std::string target = image.directory + "/" + image.name;

@@ -15,11 +15,12 @@ struct DiskImage {
   std::string digest;           ///< of the manifest: its file system's UUID and hashes come from it
 };
 
-/// Makes the file: an ext4 without journal, with the owners, modes and attributes that a box sees,
-/// the same bytes for the same image and mke2fs. For a process of its own: it leaves the caller's
-/// mount and network namespaces, and an ordinary user's must be in its outer namespace. mke2fs(8)
-/// reads the layers through an overlay. Half a file never has the name. Errors: `mke2fs_missing`,
-/// `disk_full`, those of sys::make_overlay.
+/// Makes the file: an ext4 without journal, with the owners, modes, times (whole seconds) and
+/// attributes that a box sees. Two that are made of the same trees differ at most in times of
+/// access and change. For a process of its own: it leaves the caller's mount and network
+/// namespaces, and an ordinary user's must be in its outer namespace. mke2fs(8) reads the layers
+/// through an overlay. Half a file never has the name. Errors: `mke2fs_missing`, `disk_full`, those
+/// of sys::make_overlay.
 Result<> make_disk_image(const DiskImage& image);
 
 /// A qcow2 file (qemu-img(1)) on top of the raw image `base`, which it names by its absolute path.

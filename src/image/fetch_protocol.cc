@@ -63,6 +63,7 @@ void fields(Io& io, VerifyRequest& v) {
 template <class Io>
 void fields(Io& io, UnpackRequest& v) {
   io("layer", v.layer);
+  io("below", v.below);
   io("unpack", v.unpack);
   io("index", v.index);
   io("count", v.count);
@@ -304,7 +305,10 @@ Result<> check(const VerifyRequest& request) {
   for (const VerifyLayer& layer : request.layers) TRY(check(layer));
   return {};
 }
-Result<> check(const UnpackRequest& request) { return check(request.layer); }
+Result<> check(const UnpackRequest& request) {
+  for (const std::string& digest : request.below) TRY(check_digest(digest));
+  return check(request.layer);
+}
 template <class T>
 Result<> check(const T&) {
   return {};

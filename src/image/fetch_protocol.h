@@ -70,8 +70,9 @@ struct LoginRequest {
 /// From the source to the supervisor, never from the engine: unpack this blob. Descriptors: the
 /// blob for reading, and unless it is complete the feed (fetch/unpacker.h).
 struct UnpackRequest {
-  VerifyLayer layer;
-  bool unpack = true;  ///< false: the tree is there, only the blob is to be proved
+  VerifyLayer layer;               ///< without parents: `below` proves what they are
+  std::vector<std::string> below;  ///< diff_ids of the layers below, lowest first
+  bool unpack = true;              ///< false: the tree is there, only the blob is to be proved
   std::size_t index = 0, count = 0;
   friend bool operator==(const UnpackRequest&, const UnpackRequest&) = default;
 };

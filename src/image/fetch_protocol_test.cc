@@ -28,6 +28,10 @@ TEST(FetchProtocol, requests_come_back_as_they_were) {
   EXPECT_EQ(decode_fetch_request(encode(FetchRequest(pull))), FetchRequest(pull));
   VerifyRequest verify{"01h", {{kDigest, kDigest, kDigest, "t", 1ull << 40, {kDigest}}}};
   EXPECT_EQ(decode_fetch_request(encode(FetchRequest(verify))), FetchRequest(verify));
+  UnpackRequest unpack{verify.layers[0], {kDigest, kDigest}, false, 2, 3};
+  EXPECT_EQ(decode_fetch_request(encode(FetchRequest(unpack))), FetchRequest(unpack));
+  unpack.below = {"sha256:../../x"};
+  EXPECT_FALSE(decode_fetch_request(encode(FetchRequest(unpack))));
   EXPECT_EQ(decode_fetch_request(encode(FetchRequest(LoginRequest{}))),
             FetchRequest(LoginRequest{}));
 }

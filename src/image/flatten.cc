@@ -44,6 +44,7 @@ Result<Fd> open_directory(int root, const std::string& path) {
 }
 
 Result<> copy_xattrs(int from, int to, const std::string& name) {
+  if (::flistxattr(from, nullptr, 0) == 0) return {};  // as nearly all have none
   std::string names(64 << 10, '\0'), value(64 << 10, '\0');
   const ssize_t size = ::flistxattr(from, names.data(), names.size());
   if (size < 0 && errno != EOPNOTSUPP) return sys_error("read attributes of", name);
@@ -194,6 +195,9 @@ class Flattener final {
     }
     if (::fchownat(to, name.c_str(), st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
       return sys_error("set owner of", name);
+    // The umask took a part of it.
+    if (!S_ISLNK(st.st_mode) && ::fchmodat(to, name.c_str(), st.st_mode & 07777, 0) < 0)
+      return sys_error("set mode of", name);
     const timespec times[2] = {st.st_mtim, st.st_mtim};
     if (::utimensat(to, name.c_str(), times, AT_SYMLINK_NOFOLLOW) < 0)
       return sys_error("set time of", name);

@@ -94,8 +94,9 @@ Result<ManifestDoc> read_manifest(DocumentReader in, std::string type, const Doc
   manifest.config = read_descriptor(in.child("config"));
   std::vector<DocumentReader> layers = in.children("layers");
   if (layers.size() > kMostLayers)
-    return fault.error(
-        format("{} layers are more than the {} that overlayfs takes", layers.size(), kMostLayers));
+    return make_error(Code::kResourceExhausted, "too_many_layers",
+                      format("parse manifest: {} layers are more than the {} that overlayfs takes",
+                             layers.size(), kMostLayers));
   for (DocumentReader& layer : layers) manifest.layers.push_back(read_descriptor(layer));
   TRY(fault.result());
   if (std::ranges::count(kConfigs, manifest.config.media_type) == 0)

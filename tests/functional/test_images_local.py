@@ -11,7 +11,7 @@ import pytest
 
 from support import host
 from support.attack import wait_for
-from support.images import (Image, Index, Layer, busybox_image, directory, fifo, file,
+from support.images import (Index, Layer, busybox_image, directory, fifo, file,
                             hardlink, link, opaque, pax, raw, sha256, whiteout, write_docker_archive,
                             write_layout, write_oci_archive)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.attack import Canary
+from support.image_trial import Trial
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
 SETTINGS = ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hostname",
@@ -66,3 +67,11 @@ def image(busybox_root, programs):
     for program in programs.iterdir():
         shutil.copy(program, busybox_root / "bin" / program.name)
     return busybox_root
+
+
+@pytest.fixture
+def trial(caisson, workdir, canary):
+    """Pulls hostile images beside a good one, which has to be usable to the end."""
+    made = Trial(caisson, workdir, canary)
+    yield made
+    made.end()

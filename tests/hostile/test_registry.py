@@ -170,7 +170,7 @@ def test_error_without_an_end(lied_to, fake):
     assert max(one.sent for one in fake.requests) < 32 << 20
 
 
-def test_token_without_an_end(lied_to, fake, image, workdir):
+def test_token_without_an_end(lied_to, fake, image):
     name = fake.push("test/endless", "1", image)
     fake.require_token("me", SECRET)
     fake.fault("^/token", endless("application/json"))
@@ -228,7 +228,7 @@ def test_token_is_not_sent_to_another_origin(caisson, fake, image, certificates,
         env = trusted(home, storage)
         done = caisson("pull", "-q", name, env=env, check=True)
         assert done.stdout.strip() == image.digest
-        assert storage.count("GET", "/blobs/") == 3
+        assert storage.count("GET", "/blobs/") == 3, (storage.requests, done.stderr)
         assert told(storage) == []
         assert told(home) != []
 

@@ -70,7 +70,7 @@ void set_common(CURL* easy, const image::Endpoint& endpoint, const HttpSettings&
   ::curl_easy_setopt(easy, CURLOPT_USERAGENT, "caisson/" CAISSON_VERSION);
   ::curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L << 10);
   ::curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 15L);
-  ::curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  ::curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1024L);
   ::curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 30L);
   ::curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   // An empty proxy also keeps libcurl from looking for one in the environment.

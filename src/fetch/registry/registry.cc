@@ -62,6 +62,11 @@ Exchange& Registry::Impl::add(Request request) {
 
 void Registry::Impl::begin(std::list<Running>::iterator at) {
   at->wait_until_ns = 0;
+  // Not before the seal, which closes what it does not know: a multi handle has sockets of its own.
+  if (!multi) multi.reset(::curl_multi_init());
+  if (!multi)
+    return finish(
+        at, make_error(Code::kResourceExhausted, "out_of_memory", "start a transfer: no memory"));
   if (Result<> begun = at->exchange->begin(); !begun) return finish(at, std::move(begun));
   ::curl_multi_add_handle(multi.get(), at->exchange->handle());
 }
@@ -161,8 +166,7 @@ Result<std::unique_ptr<Registry>> Registry::open(std::vector<image::Endpoint> en
   auto impl = std::make_unique<Impl>();
   impl->reference = std::move(reference);
   impl->hooks = std::move(hooks);
-  impl->multi.reset(::curl_multi_init());
-  if (!impl->multi || endpoints.empty())
+  if (endpoints.empty())
     return make_error(Code::kInternal, "registry_error", "ask a registry: there is none to ask");
   for (image::Endpoint& about : endpoints) {
     auto endpoint = std::make_unique<Endpoint>();
