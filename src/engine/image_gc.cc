@@ -77,16 +77,19 @@ class Sweeper final {
   Result<> discard(const std::string& file, const struct stat& info,
                    const std::map<std::string, std::uint64_t>& trees, const std::string& digest) {
     const auto known = trees.find(digest);
-    freed_ += !S_ISDIR(info.st_mode) ? blocks_of(info)
-              : known != trees.end() ? known->second
-                                     : tree_bytes(file);
+    const std::uint64_t bytes = !S_ISDIR(info.st_mode) ? blocks_of(info)
+                                : known != trees.end() ? known->second
+                                                       : tree_bytes(file);
     const std::string to = format("{}/{}", trash_, next_++);
-    if (::rename(file.c_str(), to.c_str()) == 0) return {};
+    int moved = ::rename(file.c_str(), to.c_str());
+    // Another sweep empties the trash as a whole.
+    if (moved < 0 && errno == ENOENT && (::mkdir(trash_.c_str(), 0700) == 0 || errno == EEXIST))
+      moved = ::rename(file.c_str(), to.c_str());
     // Moving a directory writes its "..", which its mode may forbid its owner.
-    if (errno == EACCES && S_ISDIR(info.st_mode) && ::chmod(file.c_str(), 0700) == 0 &&
-        ::rename(file.c_str(), to.c_str()) == 0)
-      return {};
-    return errno == ENOENT ? Result<>() : sys_error("remove", file);
+    if (moved < 0 && errno == EACCES && S_ISDIR(info.st_mode) && ::chmod(file.c_str(), 0700) == 0)
+      moved = ::rename(file.c_str(), to.c_str());
+    if (moved == 0) freed_ += bytes;
+    return moved == 0 || errno == ENOENT ? Result<>() : sys_error("remove", file);
   }
 
   const Runtime::Impl& runtime_;

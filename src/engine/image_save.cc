@@ -88,7 +88,10 @@ Result<> Images::save(const std::vector<std::string>& references, int fd) {
       return make_error(Code::kDataLoss, "blob_missing",
                         format("save images: blob '{}' is missing", digest),
                         "caisson image fsck tells what is missing; pull the image again");
-    TRY(tar.add_file(member, file->get(), size));
+    if (TRY(tar.add_file(member, file->get(), size)) != spec::hex_of(digest))
+      return make_error(Code::kDataLoss, "digest_mismatch",
+                        format("save images: blob '{}' has changed on disk", digest),
+                        "rmi, prune --grace 0s and a new pull mend it");
   }
   return tar.finish();
 }

@@ -229,10 +229,6 @@ Result<> move_into_place(const Runtime::Impl& runtime, const store::ImageRow& ro
   return {};
 }
 
-}  // namespace
-
-namespace {
-
 Result<std::uint64_t> known_bytes(const Runtime::Impl& runtime, const std::string& chain_id) {
   const std::optional<std::uint64_t> known = TRY(runtime.images.disk_bytes(chain_id));
   // Left by a pull that was killed before its rows were written.

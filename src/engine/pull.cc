@@ -74,6 +74,7 @@ void Pull::Impl::check_names(image::ImageReady& ready) const {
 
 /// Who tells of an error may know the layer alone.
 Error Pull::Impl::about_source(Error error) const {
+  if (error.reason == "disk_full") error.hint = "caisson prune --grace 0s makes room";
   const std::string source = format("pull '{}'", plan_.request.reference);
   return error.message.starts_with(source) ? error : with_context(std::move(error), source);
 }

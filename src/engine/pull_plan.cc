@@ -27,13 +27,16 @@ Result<Fd> open_source(const spec::ImageSource& source) {
   if (opened) return opened;
   Error error = errno_error(opened.error().sys_errno, "open image source", source.path);
   error.reason = "source_missing";
+  error.hint = directory ? "it takes a directory with an OCI layout" : "it takes a file";
   return error;
 }
 
-/// The id of the image under the name, when it will do for the platform that was asked for.
-Result<std::string> known_image(const Runtime::Impl& runtime, const std::string& name,
+/// The id of the image under the name, when it will do for the platform that was asked for. A
+/// manifest's digest says it all, whatever the name.
+Result<std::string> known_image(const Runtime::Impl& runtime, const spec::ImageRef& ref,
                                 const PullSpec& spec) {
-  const std::optional<std::string> id = TRY(runtime.images.named(name));
+  std::optional<std::string> id = TRY(runtime.images.named(spec::canonical(ref)));
+  if (!id && !ref.digest.empty() && TRY(runtime.images.find(ref.digest))) id = ref.digest;
   if (!id || spec.platform.empty()) return id.value_or("");
   const spec::Platform wanted = TRY(spec::parse_platform(spec.platform));
   const std::optional<store::ImageRow> row = TRY(runtime.images.find(*id));
@@ -47,7 +50,7 @@ Result<> plan_registry(const Runtime::Impl& runtime, const PullSpec& spec, PullP
   plan.request.tag = ref.tag;
   plan.request.digest = ref.digest;
   if (spec.policy != PullPolicy::kAlways) {
-    plan.known = TRY(known_image(runtime, plan.request.name, spec));
+    plan.known = TRY(known_image(runtime, ref, spec));
     if (!plan.known.empty()) return {};
     if (spec.policy == PullPolicy::kNever)
       return make_error(

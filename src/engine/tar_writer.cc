@@ -1,13 +1,13 @@
 #include "engine/tar_writer.h"
 
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <vector>
 
 #include "base/fd.h"
+#include "base/sha256.h"
 
 namespace caisson::engine {
 namespace {
@@ -77,36 +77,26 @@ Result<> TarWriter::add(const std::string& member, std::string_view content) {
   return pad(content.size());
 }
 
-Result<> TarWriter::copy(int file, std::uint64_t size) {
-  off_t offset = 0;
-  while (static_cast<std::uint64_t>(offset) < size) {
-    const std::uint64_t left = size - static_cast<std::uint64_t>(offset);
-    const ssize_t n = ::sendfile(fd_, file, &offset,
-                                 static_cast<std::size_t>(std::min<std::uint64_t>(left, 1u << 30)));
-    if (n > 0) continue;
-    if (n < 0 && errno == EINTR) continue;
-    if (n == 0)
-      return make_error(Code::kDataLoss, "blob_missing",
-                        format("write archive '{}': a blob is shorter than it should be", name_));
-    if (errno != EINVAL && errno != ENOSYS) return sys_error("write to", name_);
-    // sendfile(2) does not write to files that were opened for appending.
-    std::array<char, 64 << 10> buffer;
-    const ssize_t got =
-        ::pread(file, buffer.data(), std::min<std::uint64_t>(left, buffer.size()), offset);
-    if (got <= 0)
-      return got < 0 ? sys_error("read blob for", name_)
-                     : make_error(Code::kDataLoss, "blob_missing",
-                                  format("write archive '{}': a blob is too short", name_));
-    TRY(write({buffer.data(), static_cast<std::size_t>(got)}));
-    offset += got;
-  }
-  return {};
-}
-
-Result<> TarWriter::add_file(const std::string& member, int file, std::uint64_t size) {
+Result<std::string> TarWriter::add_file(const std::string& member, int file, std::uint64_t size) {
   TRY(header(member, size));
-  TRY(copy(file, size));
-  return pad(size);
+  Sha256 hash;
+  std::vector<char> buffer(256 << 10);
+  for (std::uint64_t offset = 0; offset < size;) {
+    const ssize_t got =
+        ::pread(file, buffer.data(), std::min<std::uint64_t>(size - offset, buffer.size()),
+                static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return sys_error("read for archive", member);
+    if (got == 0)
+      return make_error(Code::kDataLoss, "blob_missing",
+                        format("write archive '{}': '{}' is too short", name_, member));
+    const std::string_view piece(buffer.data(), static_cast<std::size_t>(got));
+    hash.update(piece);
+    TRY(write(piece));
+    offset += piece.size();
+  }
+  TRY(pad(size));
+  return hash.hex();
 }
 
 Result<> TarWriter::finish() { return write(std::string(2 * kBlock, '\0')); }

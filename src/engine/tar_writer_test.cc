@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/fd.h"
+#include "base/sha256.h"
 #include "base/subprocess.h"
 #include "base/unit_test_support.h"
 
@@ -26,7 +27,8 @@ TEST(TarWriter, TarReadsIt) {
     ASSERT_TRUE(tar.add("empty", ""));
     ASSERT_TRUE(tar.add_directory("blobs/"));
     ASSERT_TRUE(tar.add_directory("blobs/sha256/"));
-    ASSERT_TRUE(tar.add_file("blobs/sha256/abc", file.get(), 100'000));
+    EXPECT_EQ(*tar.add_file("blobs/sha256/abc", file.get(), 100'000),
+              sha256_hex(std::string(100'000, 'x')));
     ASSERT_TRUE(tar.finish());
     ASSERT_TRUE(run({"/usr/bin/tar", "-xf", path, "-C", directory.path()}));
     EXPECT_EQ(*read_file(directory / "oci-layout"), "{}");

@@ -162,10 +162,13 @@ class Indexer final {
 
   Result<> take(const Header& header) {
     const std::optional<std::uint64_t> stated = header.number(124, 12);
-    const std::uint64_t size = extension_.size.value_or(stated.value_or(0));
     const char type = header.type();
+    const bool extends = type == 'x' || type == 'L' || type == 'K' || type == 'g';
+    // A pax size is of the member that follows, not of another header between them.
+    const std::uint64_t own = stated.value_or(0);
+    const std::uint64_t size = extends ? own : extension_.size.value_or(own);
     if (!stated || size > size_ - at_) return invalid("a member is longer than the archive");
-    if (type == 'x' || type == 'L' || type == 'K' || type == 'g') {
+    if (extends) {
       if (size > kLongestExtension) return invalid("an extended header is too long");
       std::string text = TRY(read(at_, size));
       if (type == 'x' && !read_pax(text, extension_))

@@ -59,6 +59,16 @@ TEST(ArchiveIndex, long_names_and_links) {
   EXPECT_EQ(found->at("d/l").link, "c");
 }
 
+TEST(ArchiveIndex, a_pax_size_is_of_the_member_and_not_of_another_header) {
+  const std::string name(150, 'n');
+  const auto found =
+      index(member("pax", "12 size=600\n", 'x') + member("././@LongLink", name, 'L') +
+            member("short", std::string(600, 's')) + member("after", "1"));
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->at(name).size, 600u);
+  EXPECT_EQ(found->at("after").size, 1u);
+}
+
 TEST(ArchiveIndex, what_is_no_archive_is_refused) {
   EXPECT_FALSE(index(""));
   EXPECT_FALSE(index(std::string(1024, '\0')));

@@ -94,11 +94,7 @@ class LocalOrigin : public Origin {
         return sys_error("write layer", copy.descriptor.digest);
       n = ::sendfile(copy.fd, copy.from.fd, &from, size);
     }
-    if (n < 0) {
-      Error error = sys_error("copy layer", copy.descriptor.digest);
-      if (error.sys_errno == ENOSPC || error.sys_errno == EDQUOT) error.reason = "disk_full";
-      return error;
-    }
+    if (n < 0) return sys_error("copy layer", copy.descriptor.digest);
     if (n == 0 && size > 0)
       return make_error(
           Code::kDataLoss, "image_incomplete",
@@ -118,9 +114,10 @@ class LayoutOrigin final : public LocalOrigin {
 
   Result<std::vector<WantedImage>> wanted() override {
     if (Result<std::string> marker = files().read("oci-layout"); !marker)
-      return make_error(Code::kInvalidArgument, "archive_invalid",
-                        format("read image '{}': it is no OCI layout: {}", files().name(),
-                               marker.error().message));
+      return make_error(
+          Code::kInvalidArgument, "archive_invalid",
+          format("read image '{}': it is no OCI layout ('oci-layout' is missing)", files().name()),
+          "'skopeo copy' makes one; 'dir:' is for root file systems");
     const auto parsed = TRY(spec::parse_manifest(TRY(files().read("index.json")),
                                                  "application/vnd.oci.image.index.v1+json"));
     const auto* index = std::get_if<spec::IndexDoc>(&parsed);

@@ -13,14 +13,6 @@ namespace {
 
 std::string name_of(const std::string& digest) { return std::string(spec::hex_of(digest)); }
 
-Error write_error(Error error) {
-  if (error.sys_errno == ENOSPC || error.sys_errno == EDQUOT) {
-    error.reason = "disk_full";
-    error.hint = "caisson prune --grace 0s makes room";
-  }
-  return error;
-}
-
 }  // namespace
 
 Result<std::optional<Fd>> BlobStore::published(const std::string& digest) const {
@@ -51,8 +43,7 @@ Result<> BlobStore::keep_document(const std::string& digest, const std::string& 
   const std::string name = name_of(digest), temporary = format("{}.{}", name, ::getpid());
   ::unlinkat(partial_.get(), temporary.c_str(), 0);
   const Fd file = TRY(open_at(partial_.get(), temporary, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  if (Result<> written = write_all(file.get(), text, digest); !written)
-    return write_error(written.error());
+  if (Result<> written = write_all(file.get(), text, digest); !written) return written.error();
   if (::renameat(partial_.get(), temporary.c_str(), partial_.get(), name.c_str()) < 0)
     return sys_error("keep document", digest);
   return {};

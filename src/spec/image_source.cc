@@ -106,7 +106,8 @@ Result<ImageSource> bare_source(std::string_view text) {
   if (source) return source;
   if (text.starts_with('/') || text.starts_with('.') || text.starts_with('~'))
     return unknown(text, "a path needs to be said what it is",
-                   format("did you mean 'dir:{}'?", text.size() < 100 ? text : "PATH"));
+                   format("did you mean 'dir:{0}' (a root file system) or 'oci:{0}' (an image)?",
+                          text.size() < 100 ? text : "PATH"));
   const std::string near = colon == std::string_view::npos ? "" : near_scheme(word);
   if (!near.empty()) return unknown(text, format("no such kind as {}", quote(word)), meant(near));
   return source;

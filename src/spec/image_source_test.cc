@@ -44,8 +44,9 @@ TEST(ImageSource, Slips) {
       {"HOST:", "did you mean 'host:'?"},
       {"ocl:/x", "did you mean 'oci:'?"},
       {"oci-archvie:/x", "did you mean 'oci-archive:'?"},
-      {"/srv/rootfs", "did you mean 'dir:/srv/rootfs'?"},
-      {"./x", "did you mean 'dir:./x'?"}};
+      {"/srv/rootfs",
+       "did you mean 'dir:/srv/rootfs' (a root file system) or 'oci:/srv/rootfs' (an image)?"},
+      {"./x", "did you mean 'dir:./x' (a root file system) or 'oci:./x' (an image)?"}};
   for (const auto& [text, hint] : table) {
     EXPECT_EQ(refused(text).reason, "source_unknown") << text;
     EXPECT_EQ(refused(text).hint, hint) << text;

@@ -265,6 +265,16 @@ def flip(path, offset):
     os.chmod(path, mode & 0o7777)
 
 
+def test_save_passes_no_changed_blob_on(caisson, layout, workdir):
+    image = one("saved")
+    pull(caisson, layout(image))
+    blob = Path(caisson.home) / "blobs/sha256" / image.layers[-1].digest[7:]
+    flip(blob, blob.stat().st_size // 2)
+    done = caisson("image", "save", "-o", workdir / "s.tar", image.digest)
+    assert done.returncode == 125 and blob.name in done.error_line() and "rmi" in done.error_line()
+    assert not (workdir / "s.tar").exists()
+
+
 @pytest.mark.parametrize("what", ["layer", "manifest", "config"])
 def test_fsck_finds_a_flipped_byte_in_a_blob_and_pull_repairs_it(caisson, layout, what):
     image = one("1")

@@ -167,6 +167,16 @@ def test_pull_policy(caisson, fake):
     assert fake.count("GET", layer_path(busybox_layer())) == 1, "the layer that was there"
 
 
+def test_a_digest_that_is_here_needs_no_registry(caisson, fake):
+    """Under whatever name it came."""
+    image = image_of("one")
+    caisson("pull", "-q", fake.push("test/here", "1", image), check=True)
+    asked = len(fake.requests)
+    by_digest = fake.push("test/here", "1", image).rsplit(":", 1)[0] + "@" + image.digest
+    assert which(caisson, by_digest, "--pull", "never") == "one"
+    assert len(fake.requests) == asked
+
+
 def test_digest(caisson, fake):
     image = image_of("by digest")
     fake.push("test/digest", "1", image)

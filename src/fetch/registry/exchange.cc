@@ -17,6 +17,7 @@ constexpr int kMostTriesToConnect = 3;
 constexpr int kMostRedirects = 10;
 constexpr std::int64_t kLongestWaitS = 60;
 constexpr std::size_t kErrorBody = 4096;
+constexpr long kDocumentTimeS = 120;  // of a manifest or a configuration, 4 MiB at most
 
 bool is_connecting(CURLcode code) {
   return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
@@ -61,6 +62,7 @@ Result<> Exchange::begin() {
   CURL* const easy = easy_.get();
   ::curl_easy_reset(easy);
   set_common(easy, endpoint.about, endpoint.settings, endpoint.certificates, url_);
+  if (request_.sink.fd < 0) ::curl_easy_setopt(easy, CURLOPT_TIMEOUT, kDocumentTimeS);
   headers_.reset();
   if (!request_.accept.empty()) add_header(headers_, "Accept: " + request_.accept);
   // To the endpoint's own origin and to no other.
@@ -152,10 +154,6 @@ bool Exchange::write_file(std::string_view data) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       fault_ = sys_error("keep", request_.object);
-      if (fault_->sys_errno == ENOSPC || fault_->sys_errno == EDQUOT) {
-        fault_->reason = "disk_full";
-        fault_->hint = "caisson prune --grace 0s makes room";
-      }
       fault_passing_ = false;
       return false;
     }
@@ -204,11 +202,14 @@ Error Exchange::status_error() const {
   const bool repeats = !secret.empty() && said.contains(secret.substr(secret.find(' ') + 1));
   if (!said.empty() && !repeats) cause += ": " + said;
   if (status == 404 && request_.manifest)
-    return error(Code::kNotFound, "image_not_found_remote", cause);
+    return error(Code::kNotFound, "image_not_found_remote", cause,
+                 "check its name and tag; a private image may need caisson login");
   if (status == 401)
     return error(Code::kUnauthenticated, "registry_unauthorized", cause,
                  format("caisson login {}", about().host));
-  if (status == 403) return error(Code::kPermissionDenied, "registry_denied", cause);
+  if (status == 403)
+    return error(Code::kPermissionDenied, "registry_denied", cause,
+                 format("caisson login {} as a user who may pull it", about().host));
   if (status == 429)
     return error(Code::kResourceExhausted, "registry_rate_limited", cause,
                  response_.retry_after.empty()
