@@ -11,7 +11,9 @@
 
 #include "caisson/exec.h"
 #include "caisson/exit_info.h"
+#include "caisson/log.h"
 #include "caisson/result.h"
+#include "caisson/snapshot.h"
 #include "caisson/spec.h"
 
 namespace caisson {
@@ -76,7 +78,15 @@ class Box {
   /// Runs one more process in the running box.
   Result<Exec> exec(const ExecSpec& spec);
 
-  /// Sends a signal to the main process.
+  /// Stops every process of the box where it is: no CPU time passes and wall-time limits stop
+  /// counting until `resume`. Nothing happens when it is paused. By the cgroup freezer; without one
+  /// by SIGSTOP. `box_not_running`, `freeze_timeout`.
+  Result<> pause();
+  /// Lets a paused box go on. Nothing happens when it runs.
+  Result<> resume();
+
+  /// Sends a signal to the main process. In a paused box it waits for the resuming; SIGKILL resumes
+  /// it.
   Result<> signal(int number);
   /// Sends the stop signal, waits up to `grace`, then kills everything. No error if stopped.
   Result<> stop(std::chrono::nanoseconds grace = std::chrono::seconds(10));
@@ -87,10 +97,33 @@ class Box {
   /// Deletes the box: record, files, logs. kFailedPrecondition when it runs, unless `force`.
   Result<> remove(bool force = false);
 
+  /// Keeps the files as they are now under `name` (like a box's name; empty: the snapshot's id). A
+  /// box that runs stands still for it. On disk when this returns. What boxes of `--rootfs overlay`
+  /// have written is not copied unless the box runs; copies share blocks where the file system can.
+  /// `name_invalid`, `snapshot_exists`, `disk_full`, `freeze_timeout`, `box_busy`.
+  Result<SnapshotInfo> snapshot(std::string_view name = {}, std::string_view note = {});
+  /// Oldest first.
+  Result<std::vector<SnapshotInfo>> snapshots() const;
+  /// By name or id. `snapshot_not_found`.
+  Result<SnapshotInfo> find_snapshot(std::string_view name) const;
+  Result<> remove_snapshot(std::string_view name);
+  /// Puts the files back to what they were, at once or not at all: what was written since is gone.
+  /// A box that runs is killed and started again. `snapshot_not_found`, `box_running` (it runs and
+  /// would be removed with its end), and the errors of start().
+  Result<> restore(std::string_view name);
+  /// New boxes with the same spec and files, each with a future of its own; none is started, and
+  /// none has a name. All or none. A box that runs stands still for it. `count_invalid`, and the
+  /// errors of snapshot().
+  Result<std::vector<Box>> fork(const ForkOptions& options = {});
+  /// What distinguishes its files from its image's, or from those of a snapshot.
+  Result<std::vector<Change>> diff(std::string_view snapshot = {}) const;
+
   Result<BoxInfo> info() const;
   Result<Usage> stats() const;
 
-  /// The collected output of the main process in the order it was written.
+  /// The kept output of the main process in the order it was read, over all its runs.
+  Result<LogStream> log(const LogOptions& options = {}) const;
+  /// All of it at once.
   Result<std::vector<Output>> logs() const;
 
  private:

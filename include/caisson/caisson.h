@@ -1,6 +1,7 @@
 // The whole public interface of Caisson.
 #pragma once
 
+#include "caisson/audit.h"
 #include "caisson/box.h"        // IWYU pragma: export
 #include "caisson/error.h"      // IWYU pragma: export
 #include "caisson/exec.h"       // IWYU pragma: export

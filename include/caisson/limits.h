@@ -10,6 +10,8 @@ namespace caisson {
 /// What happens when more output arrives than `max_bytes`.
 enum class OutputAction {
   kStopCollecting,  ///< go on reading, keep the first `max_bytes`, count the rest
+  kRotate,          ///< keep the last `max_bytes` or somewhat less of a main process' output in the
+                    ///< log; for an exec as kStopCollecting
   kKill,            ///< end the process with ExitReason::kOutputLimit
 };
 

@@ -1,6 +1,7 @@
 // Runtime: what a program opens.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "caisson/audit.h"
 #include "caisson/box.h"
 #include "caisson/image.h"
 #include "caisson/result.h"
@@ -42,6 +44,18 @@ struct Capabilities {
   std::vector<Capability> rows;
 };
 
+/// How a home is, for who watches it.
+struct Health {
+  std::size_t boxes = 0;   ///< that there are
+  std::size_t active = 0;  ///< of these, starting, running, paused or stopping
+  std::size_t failed = 0;
+  std::optional<std::int64_t> last_created_ns;  ///< since the Unix epoch
+  std::uint64_t disk_free_bytes = 0;            ///< of the home's file system, for its owner
+  std::uint64_t disk_total_bytes = 0;
+  std::vector<std::string> warnings;  ///< for people; empty: all is well
+};
+std::string to_json(const Health& health);
+
 /// The local runtime. Thread-safe, move-only; many processes may have one home open.
 ///
 ///     auto runtime = caisson::Runtime::open();
@@ -66,6 +80,29 @@ class Runtime {
   Result<Capabilities> probe();
   /// The typed steps that `start` would take, one a line, for people to read.
   Result<std::string> plan(const BoxSpec& spec);
+  Result<Health> health();
+  /// Counters and times of everything in this home, in Prometheus' text format
+  /// (docs/formats/metrics.md).
+  Result<std::string> metrics();
+
+  /// The entries of the audit log, oldest first; of one box with its id. `audit_unreadable`.
+  Result<std::vector<AuditEntry>> audit(std::string_view box_id = {});
+  /// Proves the chain of the audit log; what is wrong with it is data.
+  Result<AuditCheck> verify_audit();
+  /// Entries that this Runtime wrote or could not write, oldest first, at most 1,000.
+  std::vector<AuditEntry> recent_audit();
+  /// The number of the last event; 0 when there is none.
+  Result<std::uint64_t> last_event();
+  /// All events after `seq`: those that are there, then each as it comes.
+  Result<EventStream> events(std::uint64_t after_seq);
+
+  /// Kills and removes all boxes that have every one of these labels; returns their ids. One that
+  /// cannot be removed does not keep the others: its error is the result.
+  Result<std::vector<std::string>> destroy_all(
+      const std::map<std::string, std::string>& labels = {});
+  /// Removes boxes that have ended or failed, or were never started, longer than `age` ago.
+  Result<std::vector<std::string>> prune(std::chrono::nanoseconds age = {});
+
   /// The images of this home.
   Images images();
 

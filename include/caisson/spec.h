@@ -38,6 +38,9 @@ enum class RootfsStrategy {
   kDisk,     ///< one ext4 file; for isolations with a kernel of their own
 };
 
+/// What becomes of a box that is idle for too long.
+enum class IdleAction { kPause, kStop };
+
 enum class MountType { kBind, kTmpfs };
 
 /// One mount in a box. `target` is an absolute path inside. A bind's `source` is an absolute
@@ -97,7 +100,12 @@ struct BoxSpec {
   bool open_stdin = false;   ///< the main process gets a pipe as stdin; else /dev/null
   bool auto_remove = false;  ///< the record goes when the box ends
   std::map<std::string, std::string> labels;
-  std::string stop_signal;              ///< a name or number, empty: the image's, else SIGTERM
+  std::string stop_signal;  ///< a name or number, empty: the image's, else SIGTERM
+  /// After so long without an exec, an attached client or output of the main process the box is
+  /// paused (an exec wakes it) or stopped (exit reason `timeout`). One that cannot be paused on
+  /// this host is stopped.
+  std::optional<std::chrono::nanoseconds> idle_timeout;
+  IdleAction idle_action = IdleAction::kPause;
   std::set<std::string> allow_missing;  ///< limits that may be unenforced, e.g. {"memory"}
   friend bool operator==(const BoxSpec&, const BoxSpec&) = default;
 };
@@ -119,6 +127,7 @@ std::string_view to_string(Isolation isolation);
 std::string_view to_string(Profile profile);
 std::string_view to_string(Network network);
 std::string_view to_string(RootfsStrategy strategy);
+std::string_view to_string(IdleAction action);
 
 /// Checks everything that needs no system call; the first fault found is the error.
 Result<> validate(const BoxSpec& spec);
@@ -132,7 +141,7 @@ Result<std::uint64_t> parse_size(std::string_view text);
 Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
 /// "TERM", "SIGTERM", "15".
 Result<int> parse_signal(std::string_view text);
-/// "SIZE" or "SIZE:kill" or "SIZE:stop-collecting".
+/// "SIZE" or "SIZE:kill", "SIZE:rotate", "SIZE:stop-collecting".
 Result<OutputLimit> parse_output_limit(std::string_view text);
 /// "type=bind,source=/a,target=/b,readonly" or "type=tmpfs,target=/t,size=64m,mode=1777".
 Result<Mount> parse_mount(std::string_view text);
@@ -144,6 +153,7 @@ Result<Isolation> parse_isolation(std::string_view text);
 Result<Profile> parse_profile(std::string_view text);
 Result<Network> parse_network(std::string_view text);
 Result<RootfsStrategy> parse_rootfs_strategy(std::string_view text);
+Result<IdleAction> parse_idle_action(std::string_view text);
 
 /// The word of `candidates` nearest to `word` (Damerau-Levenshtein distance at most a third of
 /// its length), or empty.

@@ -15,7 +15,7 @@ _caisson_image_options() {
     pull) echo "--platform -q --quiet --json --help" ;;
     images|ls) echo "-a --all -q --quiet --filter --no-trunc --json --help" ;;
     rmi|rm) echo "-f --force --json --help" ;;
-    prune) echo "-a --all -f --force --grace --high --low --json --help" ;;
+    prune) echo "-a --all --boxes -f --force --grace --high --low --json --help" ;;
     login) echo "-u --username --password-stdin --help" ;;
     history) echo "--no-trunc --json --help" ;;
     load) echo "-i --input --platform -q --quiet --json --help" ;;
@@ -48,18 +48,19 @@ _caisson_image() {
 
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands="run create start exec attach ps inspect logs stats wait stop kill rm pull
-    images rmi image prune login logout debug completion version help"
+  local commands="run create start exec attach ps inspect logs stats wait pause resume stop kill rm
+    snapshot restore fork diff events audit health metrics pull images rmi image prune login logout debug completion version help"
   local box_options="--name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
     --read-only -m --memory --cpus --cpu-weight --pids
     --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
     --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
-    --security --stop-signal --allow-missing --json --cidfile --help"
+    --security --stop-signal --idle-timeout --idle-action --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
     --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk --tmpfs-size
-    --network -l --label --profile --security --stop-signal --allow-missing --cidfile
+    --network -l --label --profile --security --stop-signal --idle-timeout --idle-action
+    --allow-missing --cidfile -m --note -n --count --snapshot --since --tail
     -s --signal --time --filter "
   with_value=${with_value//[$'\n\t ']/ }
   COMPREPLY=()
@@ -87,6 +88,7 @@ _caisson() {
         COMPREPLY=($(compgen -W "reference= dangling=true dangling=false" -- "$cur"))
       fi
       return ;;
+    --idle-action) COMPREPLY=($(compgen -W "pause stop" -- "$cur")); return ;;
     --network) COMPREPLY=($(compgen -W "none host" -- "$cur")); return ;;
     --profile) COMPREPLY=($(compgen -W "minimal standard full" -- "$cur")); return ;;
     --isolation) COMPREPLY=($(compgen -W "container" -- "$cur")); return ;;
@@ -128,13 +130,18 @@ _caisson() {
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes)" -- "$cur"))
       fi ;;
-    start|attach|inspect|logs|stats|wait|stop|kill|rm)
+    start|attach|inspect|logs|stats|wait|pause|resume|stop|kill|rm|restore|fork|diff|events|audit)
       if [[ $cur == -* ]]; then
         local options="--help"
         case $command in
           start) options+=" -a --attach -i --interactive" ;;
           attach) options+=" --no-stdin" ;;
           stats) options+=" --json" ;;
+          fork) options+=" -n --count --snapshot --no-start" ;;
+          diff) options+=" --since" ;;
+          events) options+=" --since --no-follow --json" ;;
+          audit) options+=" --verify" ;;
+          logs) options+=" -f --follow --since -n --tail -t --timestamps" ;;
           stop) options+=" -t --time" ;;
           kill) options+=" -s --signal" ;;
           rm) options+=" -f --force" ;;
@@ -146,6 +153,14 @@ _caisson() {
         COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
       fi ;;
     pull|images|rmi|prune|login|logout) _caisson_image "$command" "$cur" ;;
+    snapshot)
+      if (( COMP_CWORD == 2 )); then
+        COMPREPLY=($(compgen -W "create ls inspect rm --help" -- "$cur"))
+      elif [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "-m --note -q --quiet --json --help" -- "$cur"))
+      else
+        COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
+      fi ;;
     image)
       if (( COMP_CWORD == 2 )); then
         COMPREPLY=($(compgen -W "ls pull rm inspect history tag load save prune fsck disk --help" \
@@ -153,6 +168,8 @@ _caisson() {
       else
         _caisson_image "${COMP_WORDS[2]}" "$cur"
       fi ;;
+    health) COMPREPLY=($(compgen -W "--json --help" -- "$cur")) ;;
+    metrics) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
     ps) COMPREPLY=($(compgen -W "-a --all -q --quiet --filter --no-trunc --json --help" -- "$cur")) ;;
     version) COMPREPLY=($(compgen -W "--json --help" -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W "bash zsh fish --help" -- "$cur")) ;;

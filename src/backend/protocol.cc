@@ -93,6 +93,8 @@ json encode_rootfs(const Rootfs& rootfs) {
   for (const HostView& view : rootfs.views) views.push_back(view.path);
   return {{"lowers", spec::encode(rootfs.lowers)},
           {"lower_parent", bytes(rootfs.lower_parent)},
+          {"generation", bytes(rootfs.generation)},
+          {"written_bytes", rootfs.written_bytes},
           {"strategy", std::string(to_string(rootfs.strategy))},
           {"volumes", spec::encode(rootfs.volumes)},
           {"views", spec::encode(views)},
@@ -108,6 +110,9 @@ Result<Rootfs> decode_rootfs(const json& value) {
   Rootfs rootfs;
   rootfs.lowers = TRY(spec::decode_texts(fields.member("lowers")));
   rootfs.lower_parent = fields.text("lower_parent");
+  rootfs.generation = fields.text("generation");
+  rootfs.written_bytes =
+      static_cast<std::uint64_t>(fields.integer<std::int64_t>("written_bytes", 0, INT64_MAX));
   const std::string strategy = fields.text("strategy");
   rootfs.volumes = TRY(spec::decode_texts(fields.member("volumes")));
   for (std::string& path : TRY(spec::decode_texts(fields.member("views"))))
@@ -154,6 +159,9 @@ struct Encode {
     return {{"op", "stop"}, {"grace_ns", r.grace.count()}};
   }
   json operator()(const StatsRequest&) const { return {{"op", "stats"}}; }
+  json operator()(const StartedRequest&) const { return {{"op", "started"}}; }
+  json operator()(const PauseRequest& r) const { return {{"op", "pause"}, {"hold", r.hold}}; }
+  json operator()(const ResumeRequest&) const { return {{"op", "resume"}}; }
   json operator()(const RemoveRequest& r) const {
     return {{"op", "remove"}, {"directory", bytes(r.directory)}, {"name", bytes(r.name)}};
   }
@@ -164,6 +172,15 @@ struct Encode {
             {"directory", bytes(r.directory)},
             {"name", bytes(r.name)},
             {"digest", bytes(r.digest)}};
+  }
+  json operator()(const CopyRequest& r) const {
+    return {{"op", "copy"},
+            {"trees", spec::encode(r.trees)},
+            {"directory", bytes(r.directory)},
+            {"name", bytes(r.name)}};
+  }
+  json operator()(const DiffRequest& r) const {
+    return {{"op", "diff"}, {"before", spec::encode(r.before)}, {"after", spec::encode(r.after)}};
   }
 };
 
@@ -191,6 +208,7 @@ Result<Started> decode_started(const json& value) {
   Started started;
   started.shim_pid = fields.integer("shim_pid", 0, INT_MAX);
   started.init_pid = fields.integer("init_pid", 0, INT_MAX);
+  started.started_ns = fields.integer<std::int64_t>("started_ns", 0, INT64_MAX);
   started.stages = TRY(spec::decode_stages(fields.member("stages")));
   started.warnings = TRY(spec::decode_texts(fields.member("warnings")));
   TRY(fields.finish());
@@ -243,12 +261,24 @@ Result<Request> request_of(const json& document) {
         std::chrono::nanoseconds(fields.integer<std::int64_t>("grace_ns", 0, INT64_MAX))};
   else if (op == "stats")
     request = StatsRequest{};
+  else if (op == "started")
+    request = StartedRequest{};
+  else if (op == "pause")
+    request = PauseRequest{fields.boolean("hold")};
+  else if (op == "resume")
+    request = ResumeRequest{};
   else if (op == "remove")
     request = RemoveRequest{fields.text("directory"), fields.text("name")};
   else if (op == "disk")
     request =
         DiskRequest{TRY(spec::decode_texts(fields.member("lowers"))), fields.text("lower_parent"),
                     fields.text("directory"), fields.text("name"), fields.text("digest")};
+  else if (op == "copy")
+    request = CopyRequest{TRY(spec::decode_texts(fields.member("trees"))), fields.text("directory"),
+                          fields.text("name")};
+  else if (op == "diff")
+    request = DiffRequest{TRY(spec::decode_texts(fields.member("before"))),
+                          TRY(spec::decode_texts(fields.member("after")))};
   else
     return make_error(Code::kUnimplemented, "protocol_error",
                       format("decode message: unknown request '{}'", op));
@@ -292,6 +322,7 @@ std::string encode_reply(const Reply& reply) {
   if (reply.started)
     ok["started"] = {{"shim_pid", reply.started->shim_pid},
                      {"init_pid", reply.started->init_pid},
+                     {"started_ns", reply.started->started_ns},
                      {"stages", spec::encode(reply.started->stages)},
                      {"warnings", spec::encode(reply.started->warnings)}};
   if (reply.usage) ok["usage"] = spec::encode(*reply.usage);

@@ -15,7 +15,7 @@
 namespace caisson::backend {
 
 /// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
-constexpr int kProtocolVersion = 1;
+constexpr int kProtocolVersion = 2;
 
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
@@ -24,6 +24,8 @@ struct Layout {
   std::string ended() const { return home + "/ended"; }
   /// The shim's socket, in the box's directory.
   static std::string socket(const std::string& id) { return id + ".sock"; }
+  /// There while the box is paused, in the box's directory.
+  static constexpr const char* kPaused = "paused";
   std::string cache() const { return home + "/cache"; }
   friend bool operator==(const Layout&, const Layout&) = default;
 };
@@ -51,6 +53,13 @@ struct StopRequest {
   std::chrono::nanoseconds grace{0};
 };
 struct StatsRequest {};
+/// What a start would have answered: its client may have died.
+struct StartedRequest {};
+struct PauseRequest {
+  /// Until the connection ends, whoever ends it; execs wait so long.
+  bool hold = false;
+};
+struct ResumeRequest {};
 /// Delete the tree `name` in `directory` with the ids that boxes have; no box is involved.
 struct RemoveRequest {
   std::string directory, name;
@@ -60,8 +69,19 @@ struct DiskRequest {
   std::vector<std::string> lowers;
   std::string lower_parent, directory, name, digest;
 };
+/// Copy the layers `trees` to `name` in `directory` (image/flatten.h), likewise.
+struct CopyRequest {
+  std::vector<std::string> trees;
+  std::string directory, name;
+};
+/// Compare two stacks of trees (image/diff.h), likewise. The differences go to the descriptor that
+/// comes along: kind, path, NUL.
+struct DiffRequest {
+  std::vector<std::string> before, after;
+};
 using Request = std::variant<StartRequest, ExecRequest, AttachRequest, WaitRequest, SignalRequest,
-                             KillRequest, StopRequest, StatsRequest, RemoveRequest, DiskRequest>;
+                             KillRequest, StopRequest, StatsRequest, StartedRequest, PauseRequest,
+                             ResumeRequest, RemoveRequest, DiskRequest, CopyRequest, DiffRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);

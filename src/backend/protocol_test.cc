@@ -56,6 +56,8 @@ StartRequest full_start() {
   start.spec.security.seccomp_policy = "{}";
   start.rootfs = {{"/lower/" + kBinary, "/b"},
                   "/parent" + kBinary,
+                  "01generation",
+                  12345,
                   RootfsStrategy::kMerged,
                   {"/v" + kBinary, "/v2"},
                   {{"/usr"}, {"/" + kBinary}},
@@ -93,6 +95,16 @@ TEST(Requests, TheOthers) {
   round_trip(AttachRequest{});
   round_trip(WaitRequest{});
   round_trip(StatsRequest{});
+  round_trip(StartedRequest{});
+  round_trip(ResumeRequest{});
+  EXPECT_TRUE(round_trip(PauseRequest{true}).hold);
+  EXPECT_FALSE(round_trip(PauseRequest{}).hold);
+  const CopyRequest copy = round_trip(CopyRequest{{"/a", "/" + kBinary}, "/d", "n"});
+  EXPECT_EQ(copy.trees, (std::vector<std::string>{"/a", "/" + kBinary}));
+  EXPECT_EQ(copy.directory + copy.name, "/dn");
+  const DiffRequest diff = round_trip(DiffRequest{{"/" + kBinary}, {"/a", "/b"}});
+  EXPECT_EQ(diff.before, std::vector<std::string>{"/" + kBinary});
+  EXPECT_EQ(diff.after, (std::vector<std::string>{"/a", "/b"}));
   EXPECT_EQ(round_trip(StopRequest{10s}).grace, 10s);
   EXPECT_EQ(round_trip(StopRequest{std::chrono::nanoseconds::max()}).grace,
             std::chrono::nanoseconds::max());
@@ -179,13 +191,14 @@ TEST(Requests, WhatIsNoRequest) {
 TEST(Replies, OkWithEverything) {
   Reply reply;
   reply.fds = 3;
-  reply.started = Started{4241, 4242, {{"files", 5us}, {kBinary, 0ns}}, {"a warning", kBinary}};
+  reply.started = Started{4241, 4242, 99, {{"files", 5us}, {kBinary, 0ns}}, {"a warning", kBinary}};
   reply.usage = Usage{.peak_memory_bytes = 5, .cpu_user = 1s, .oom_kills = 0};
   const Reply back = round_trip(reply);
   EXPECT_FALSE(back.error);
   EXPECT_EQ(back.fds, 3);
   EXPECT_EQ(back.started->shim_pid, 4241);
   EXPECT_EQ(back.started->init_pid, 4242);
+  EXPECT_EQ(back.started->started_ns, 99);
   EXPECT_EQ(back.started->stages, reply.started->stages);
   EXPECT_EQ(back.started->warnings, reply.started->warnings);
   EXPECT_EQ(back.usage, reply.usage);
@@ -214,8 +227,11 @@ TEST(Replies, HostileOnesAreRefused) {
   reject(json::object());
   reject({{"error", "text"}});
   reject({{"error", json::object()}});
-  const json started = {
-      {"shim_pid", 1}, {"init_pid", 1}, {"stages", json::array()}, {"warnings", json::array()}};
+  const json started = {{"shim_pid", 1},
+                        {"init_pid", 1},
+                        {"started_ns", 1},
+                        {"stages", json::array()},
+                        {"warnings", json::array()}};
   for (const auto& [name, value] : started.items()) {
     json wrong = started;
     wrong[name] = "text";

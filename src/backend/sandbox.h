@@ -49,6 +49,7 @@ struct ProcessEvent {
 
 struct Started {
   int shim_pid = 0, init_pid = 0;
+  std::int64_t started_ns = 0;  ///< when the main process began, since the Unix epoch
   std::vector<StageTiming> stages;
   std::vector<std::string> warnings;
 };
@@ -71,6 +72,9 @@ class Sandbox {
   /// True once every process of the sandbox is gone.
   virtual bool gone() const = 0;
 
+  /// Stops every process where it is; returns when all stand still. `freeze_timeout`.
+  virtual Result<> pause() = 0;
+  virtual Result<> resume() = 0;
   /// Ends every process, and accounts for each; `gone` becomes true by a later event.
   virtual void end() = 0;
   /// The same by force, for a sandbox that does not answer: what it has used may not all be known.

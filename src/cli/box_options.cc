@@ -14,21 +14,13 @@ Error value_error(std::string_view text, std::string_view expected) {
                    "parse '" + std::string(text) + "': not " + std::string(expected));
 }
 
-template <class Number>
-Result<Number> parse_number(std::string_view text, std::string_view expected) {
-  Number number{};
+Result<double> parse_cpus(std::string_view text) {
+  double number = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end) return value_error(text, expected);
+  if (error != std::errc() || stop != end)
+    return value_error(text, "a number of processors such as 1.5");
   return number;
-}
-
-Result<std::uint64_t> parse_count(std::string_view text) {
-  return parse_number<std::uint64_t>(text, "a number without sign");
-}
-
-Result<double> parse_cpus(std::string_view text) {
-  return parse_number<double>(text, "a number of processors such as 1.5");
 }
 
 // The member that the pointers lead to becomes what `Parse` makes of the value:
@@ -160,6 +152,10 @@ constexpr Option<BoxOptions> kTable[] = {
      put<parse_count, &Box::limits, &Limits::pids>},
     {{"--timeout", "TIME", "end the box after this wall time, e.g. 30s"},
      put<parse_duration, &Box::limits, &Limits::wall_time>},
+    {{"--idle-timeout", "TIME", "pause the box when nobody used it for so long; an exec wakes it"},
+     put<parse_duration, &Box::idle_timeout>},
+    {{"--idle-action", "ACTION", "what --idle-timeout does: pause (default) or stop"},
+     put<parse_idle_action, &Box::idle_action>},
     {{"--cpu-time", "TIME", "end the box after this much processor time"},
      put<parse_duration, &Box::limits, &Limits::cpu_time>},
     {{"--open-files", "N", "most open files of a process"},
@@ -167,7 +163,8 @@ constexpr Option<BoxOptions> kTable[] = {
     {{"--ulimit", "nofile=N", "the same as --open-files N"}, set_ulimit},
     {{"--file-size", "SIZE", "largest file that can be written"},
      put<parse_size, &Box::limits, &Limits::file_size_bytes>},
-    {{"--output-limit", "SIZE[:kill]", "most output kept; with :kill, more ends the box"},
+    {{"--output-limit", "SIZE[:ACTION]",
+      "most output kept (10m); more is dropped, :rotate drops the oldest, :kill ends the box"},
      put<parse_output_limit, &Box::limits, &Limits::output>},
     {{"--disk", "SIZE", "most that the box may write to its root"},
      put<parse_size, &Box::limits, &Limits::disk_bytes>},

@@ -18,15 +18,22 @@ struct Command {
 std::span<const Command> commands();
 /// Those of `image`.
 std::span<const Command> image_commands();
+/// Those of `snapshot`.
+std::span<const Command> snapshot_commands();
 const Command* find_command(std::string_view name);
 /// Prints the error for a word that is no command, with the nearest one.
 int unknown_command(std::string_view word);
 
 int attach_command(Args args);
+int audit_command(Args args);
 int completion_command(Args args);
 int create_command(Args args);
 int debug_command(Args args);
+int diff_command(Args args);
+int events_command(Args args);
 int exec_command(Args args);
+int fork_command(Args args);
+int health_command(Args args);
 int help_command(Args args);
 int image_command(Args args);
 int image_disk_command(Args args);
@@ -42,12 +49,17 @@ int kill_command(Args args);
 int login_command(Args args);
 int logout_command(Args args);
 int logs_command(Args args);
+int metrics_command(Args args);
+int pause_command(Args args);
 int prune_command(Args args);
 int ps_command(Args args);
 int pull_command(Args args);
+int restore_command(Args args);
+int resume_command(Args args);
 int rm_command(Args args);
 int rmi_command(Args args);
 int run_command(Args args);
+int snapshot_command(Args args);
 int start_command(Args args);
 int stats_command(Args args);
 int stop_command(Args args);

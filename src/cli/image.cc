@@ -1,6 +1,5 @@
 // caisson image: the subcommands about images.
-#include "caisson/spec.h"
-#include "cli/commands.h"
+#include "cli/subcommands.h"
 
 namespace caisson::cli {
 namespace {
@@ -19,39 +18,14 @@ constexpr Command kCommands[] = {
     {"disk", "make a read-only ext4 file of an image's root", image_disk_command},
 };
 
-std::string overview() {
-  std::string out =
-      "Usage: caisson image COMMAND [OPTIONS] [ARGUMENTS]\n\nImages of this home.\n\n";
-  out += "Commands:\n";
-  for (const Command& command : kCommands) {
-    out += "  " + std::string(command.name) + std::string(12 - command.name.size(), ' ');
-    out += std::string(command.summary) + "\n";
-  }
-  return out +
-         "\n`caisson image COMMAND --help` explains a command.\n"
-         "\nExample:\n  caisson image inspect alpine:3.20 | jq .layers\n";
-}
-
 }  // namespace
 
 std::span<const Command> image_commands() { return kCommands; }
 
 int image_command(Args args) {
-  const std::string_view word = args.empty() ? std::string_view() : args.front();
-  if (word == "--help" || word == "-h") return print(overview());
-  if (word.empty()) {
-    return fail(usage_error("image", "argument_missing", "a subcommand is missing",
-                            "caisson image --help lists them"));
-  }
-  std::vector<std::string> known;
-  for (const Command& command : kCommands) {
-    if (command.name == word) return command.run(args.subspan(1));
-    known.emplace_back(command.name);
-  }
-  const std::string near = did_you_mean(word, known);
-  return fail(usage_error(
-      "image", "command_unknown", "no subcommand '" + std::string(word) + "'",
-      near.empty() ? "caisson image --help lists them" : "did you mean '" + near + "'?"));
+  return run_group({"image", "Images of this home.",
+                    "  caisson image inspect alpine:3.20 | jq .layers\n", kCommands},
+                   args);
 }
 
 }  // namespace caisson::cli

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 
 #include "caisson/spec.h"
@@ -197,6 +198,15 @@ Error usage_error(std::string_view command, std::string_view reason, std::string
   return cli_error(Code::kInvalidArgument, reason,
                    "parse arguments of '" + std::string(command) + "': " + std::move(cause),
                    std::move(hint));
+}
+
+Result<std::uint64_t> parse_count(std::string_view text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc() && stop == end) return number;
+  return cli_error(Code::kInvalidArgument, "option_value_invalid",
+                   "parse '" + std::string(text) + "': not a number without sign");
 }
 
 }  // namespace caisson::cli

@@ -97,6 +97,9 @@ std::optional<int> parse(const CommandText& text, std::span<const Option<T>> tab
 /// The directory in which the user stands: relative paths count from it.
 std::string working_directory();
 
+/// A number without sign, as an option's value.
+Result<std::uint64_t> parse_count(std::string_view text);
+
 /// A setter for a flag that is a bool member: `set_true<&Settings::all>`.
 template <auto Member, class T>
 Result<> set_true(T& into, std::string_view) {

@@ -10,6 +10,7 @@ namespace {
 
 struct Settings {
   PruneOptions options;
+  bool boxes = false;
   bool force = false;
   bool json = false;
 };
@@ -39,6 +40,8 @@ Result<> put_grace(Settings& into, std::string_view value) {
 constexpr Option<Settings> kOptions[] = {
     {{"-a,--all", "", "every image that no box uses, also with a name"},
      [](Settings& s, std::string_view) { return s.options.all = true, Result<>(); }},
+    {{"--boxes", "", "first boxes that do not run, with their files and snapshots"},
+     set_true<&Settings::boxes>},
     {{"-f,--force", "", "as in docker; says nothing here, nothing is asked"},
      set_true<&Settings::force>},
     {{"--grace", "TIME", "what no image has stays if it is younger (1h): a pull may need it"},
@@ -79,8 +82,15 @@ int prune_command(Args args) {
   if (auto fine = check(settings.options); !fine) return fail(fine.error(), settings.json);
   auto runtime = Runtime::open();
   if (!runtime) return fail(runtime.error(), settings.json);
+  std::vector<std::string> boxes;
+  if (settings.boxes) {
+    auto removed = runtime->prune();
+    if (!removed) return fail(removed.error(), settings.json);
+    boxes = std::move(*removed);
+  }
   auto report = runtime->images().prune(settings.options);
   if (!report) return fail(report.error(), settings.json);
+  report->deleted.insert(report->deleted.begin(), boxes.begin(), boxes.end());
   if (settings.json) return print(prune_object(*report) + "\n");
   return print(removed_text({.untagged = {}, .deleted = report->deleted}) + "Freed " +
                human_size(report->freed_bytes) + "\n");

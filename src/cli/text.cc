@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <ctime>
 #include <utility>
 
 namespace caisson::cli {
@@ -164,6 +165,17 @@ std::string relative_time(std::int64_t now_ns, std::int64_t then_ns) {
     return std::to_string(count) + " " + std::string(unit.name) + (count > 1 ? "s ago" : " ago");
   }
   return "less than a second ago";
+}
+
+std::string time_text(std::int64_t ns) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const std::time_t seconds = ns / kSecond;
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 40> text{};
+  const std::size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &parts);
+  const std::string millis = std::to_string(ns % kSecond / 1'000'000 + 1000).substr(1);
+  return std::string(text.data(), size) + millis + "Z";
 }
 
 std::string human_size(std::uint64_t bytes) {

@@ -35,6 +35,9 @@ std::string base64(std::string_view bytes);
 /// "3 minutes ago". A time in the future (a clock was set back) counts as now.
 std::string relative_time(std::int64_t now_ns, std::int64_t then_ns);
 
+/// "2026-11-28T10:25:43.766Z" (RFC 3339) of nanoseconds since the Unix epoch.
+std::string time_text(std::int64_t ns);
+
 /// "12.3 MiB".
 std::string human_size(std::uint64_t bytes);
 

@@ -46,22 +46,23 @@ Result<std::string> Apply::layer(Fd directory, const std::string& path, bool map
   return format("/proc/self/fd/{}", layers_.back().get());
 }
 
-/// Paths of the lower directories, topmost first. With a parent one mapped mount shows them all, so
-/// that the cost does not grow with their number.
+/// Paths of the lower directories, topmost first. One mapped mount shows all that are in the
+/// parent, so that the cost does not grow with their number.
 Result<std::vector<std::string>> Apply::lower_paths(const MountRoot& step) {
+  const auto plain = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); };
   std::vector<std::string> paths;
-  if (step.lower_parent.empty()) {
-    for (const std::string& lower : step.lowers)
-      paths.push_back(TRY(layer(TRY(open_source(lower, "image")), lower, step.map_ids)));
-    return paths;
-  }
-  const std::string parent =
-      TRY(layer(TRY(open_source(step.lower_parent, "image")), step.lower_parent, step.map_ids));
-  const auto plain = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  std::string parent;
   for (const std::string& lower : step.lowers) {
+    if (lower.starts_with('/')) {
+      paths.push_back(TRY(layer(TRY(open_source(lower, "image")), lower, step.map_ids)));
+      continue;
+    }
     if (lower.empty() || !std::ranges::all_of(lower, plain))
       return make_error(Code::kInternal, "protocol_error",
                         format("mount root: '{}' is no layer", lower));
+    if (parent.empty())
+      parent =
+          TRY(layer(TRY(open_source(step.lower_parent, "image")), step.lower_parent, step.map_ids));
     paths.push_back(parent + "/" + lower);
   }
   return paths;
@@ -78,7 +79,7 @@ Result<> Apply::take(const MountRoot& step) {
   // what overlayfs keeps in a layer may then be written by whom unpacks it
   // (docs/formats/images.md).
   Result<Fd> overlay = sys::make_overlay(lowers,
-                                         {{"upperdir", data + "/upper"},
+                                         {{"upperdir", data + "/" + step.upper},
                                           {"workdir", data + "/work"},
                                           {"volatile", ""},
                                           {"userxattr", ""}},
@@ -101,7 +102,7 @@ Result<> Apply::take(const MountRoot& step) {
 }
 
 Result<> Apply::take(const MountMerged& step) {
-  const std::string path = step.data + "/rootfs";
+  const std::string path = step.data + "/" + step.name;
   Fd place = TRY(open_fd(step.data, O_PATH | O_DIRECTORY));
   Fd tree = TRY(sys::clone_mount(TRY(sys::open_real(path, O_PATH | O_DIRECTORY)).get(), path,
                                  Below::kExclude));

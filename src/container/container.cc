@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -21,6 +22,7 @@
 #include "base/scope_exit.h"
 #include "container/disk.h"
 #include "container/exec_block.h"
+#include "container/failures.h"
 #include "container/init.h"
 #include "container/init_protocol.h"
 #include "container/launcher.h"
@@ -57,6 +59,8 @@ class Container final : public backend::Sandbox {
   int event_fd() const override { return epoll_.get(); }
   std::vector<ProcessEvent> events() override;
   bool gone() const override { return init_ <= 0; }
+  Result<> pause() override;
+  Result<> resume() override;
   void end() override;
   void kill_all() override;
   Usage usage() override;
@@ -76,6 +80,7 @@ class Container final : public backend::Sandbox {
   Result<User> look_up(const std::string& user, const std::vector<std::string>& groups) const;
   Result<ProcessImage> image_of(const backend::ProcessSpec& spec) const;
   Result<> watch(int fd) const;
+  Result<> tell_init(const InitMessage& message, std::string_view action);
   ProcessEvent started_or_failed(const ExecFailure* failure, ProcessId id) const;
   void collect_status(std::vector<ProcessEvent>& out);
   void collect_init(std::vector<ProcessEvent>& out);
@@ -127,7 +132,7 @@ Result<backend::Started> Container::start() {
   clock.lap("clone");
   TRY(await_ready(warnings));
   clock.lap("rootfs");
-  return backend::Started{::getpid(), init_, clock.take(), std::move(warnings)};
+  return backend::Started{::getpid(), init_, 0, clock.take(), std::move(warnings)};
 }
 
 Result<> Container::make_cgroup(const sys::CgroupLayout& layout) {
@@ -195,21 +200,6 @@ Result<> Container::watch(int fd) const {
   event.data.fd = fd;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return sys_error("watch box", "");
   return {};
-}
-
-/// The error that init sent as four lines: code, reason, message, hint.
-Error received_error(std::string_view text, int err) {
-  std::string parts[4];
-  for (std::string& part : parts) {
-    const auto end = text.find('\n');
-    part = text.substr(0, end);
-    text.remove_prefix(end == text.npos ? text.size() : end + 1);
-  }
-  int code = static_cast<int>(Code::kInternal);
-  std::from_chars(parts[0].data(), parts[0].data() + parts[0].size(), code);
-  Error error = make_error(static_cast<Code>(code), parts[1], parts[2], parts[3]);
-  error.sys_errno = err;
-  return error;
 }
 
 Result<> Container::await_ready(std::vector<std::string>& warnings) {
@@ -324,10 +314,37 @@ Result<backend::Terminal> Container::open_terminal(const std::string& user) {
 Result<> Container::signal(ProcessId id, int number, bool group) {
   const InitMessage message{
       .op = InitOp::kSignal, .id = id, .value = number, .group = group ? 1u : 0u};
+  return tell_init(message, "signal process");
+}
+
+Result<> Container::tell_init(const InitMessage& message, std::string_view action) {
   const ssize_t sent = sys::send_with_fds(
       control_.get(), {reinterpret_cast<const char*>(&message), sizeof message}, {});
-  if (sent < 0) return errno_error(static_cast<int>(-sent), "signal process", "");
+  if (sent < 0) return errno_error(static_cast<int>(-sent), action, "");
   return {};
+}
+
+/// Without a freezer by a signal that no process can refuse. Those that had stopped of their own
+/// accord go on too when the box is resumed.
+Result<> Container::pause() {
+  if (cgroup_ && cgroup_->has(sys::Controller::kFreezer)) return cgroup_->freeze();
+  TRY(tell_init({.op = InitOp::kPause, .value = 1}, "pause box"));
+  const Fd proc = TRY(open_at(root_.get(), "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  const std::int64_t deadline = boot_ns() + 2'000'000'000;
+  while (!sys::all_stopped(proc.get())) {
+    if (boot_ns() > deadline) {
+      TRY(resume());
+      return make_error(Code::kDeadlineExceeded, "freeze_timeout",
+                        "pause box: a process did not stop within 2 s");
+    }
+    ::usleep(500);
+  }
+  return {};
+}
+
+Result<> Container::resume() {
+  if (cgroup_ && cgroup_->has(sys::Controller::kFreezer)) return cgroup_->thaw();
+  return tell_init({.op = InitOp::kPause, .value = 0}, "resume box");
 }
 
 std::vector<ProcessEvent> Container::events() {
@@ -388,27 +405,10 @@ void Container::collect_status(std::vector<ProcessEvent>& out) {
 ProcessEvent Container::started_or_failed(const ExecFailure* failure, ProcessId id) const {
   if (failure == nullptr) return {ProcessEvent::Kind::kStarted, id};
   const auto found = spawning_.find(id);
-  const std::string program = found == spawning_.end() ? "" : found->second.argv[0];
-  const std::string workdir = found == spawning_.end() ? "" : found->second.workdir;
-  Error error;
-  if (failure->step == ExecStep::kWorkdir) {
-    error = errno_error(failure->error, "enter working directory", workdir);
-    error.reason = "workdir_unusable";
-    error.hint = "the directory must exist inside the box";
-  } else if (failure->step == ExecStep::kExec && failure->error == ENOENT) {
-    error = errno_error(failure->error, "start program", program);
-    error.reason = "program_not_found";
-    error.hint = "it is looked for inside the box, along PATH";
-  } else if (failure->step == ExecStep::kExec) {
-    error = errno_error(failure->error, "start program", program);
-    error.reason = "program_not_executable";
-  } else {
-    error = errno_error(failure->error,
-                        format("start program '{}': {}", program, to_string(failure->step)), "");
-    error.reason = failure->step == ExecStep::kFork ? "process_limit" : "start_failed";
-    if (failure->step == ExecStep::kFork) error.code = Code::kResourceExhausted;
-  }
-  return {ProcessEvent::Kind::kFailed, id, std::move(error)};
+  const bool known = found != spawning_.end();
+  return {
+      ProcessEvent::Kind::kFailed, id,
+      exec_error(*failure, known ? found->second.argv[0] : "", known ? found->second.workdir : "")};
 }
 
 void Container::end() {

@@ -20,12 +20,12 @@ struct Describe {
     std::string lowers;
     for (const std::string& lower : s.lowers)
       lowers += (lowers.empty() ? "" : ":") +
-                (s.lower_parent.empty() ? lower : s.lower_parent + "/" + lower);
-    return format("mount root: overlay lower={} upper={}/upper{}", lowers, s.data,
+                (lower.starts_with('/') ? lower : s.lower_parent + "/" + lower);
+    return format("mount root: overlay lower={} upper={}/{}{}", lowers, s.data, s.upper,
                   s.map_ids ? " idmapped" : "");
   }
   std::string operator()(const MountMerged& s) const {
-    return format("mount root: {}/rootfs{}", s.data, s.map_ids ? " idmapped" : "");
+    return format("mount root: {}/{}{}", s.data, s.name, s.map_ids ? " idmapped" : "");
   }
   std::string operator()(const MountBind& s) const {
     return format("bind {} on {} ({}{})", s.source, s.target, text_of(s.flags),

@@ -145,6 +145,8 @@ class Init final {
         send(options_.control, {.op = InitOp::kStarted, .id = message.id, .value = -EMFILE});
     } else if (message.op == InitOp::kSignal) {
       signal(message);
+    } else if (message.op == InitOp::kPause) {
+      ::kill(-1, message.value != 0 ? SIGSTOP : SIGCONT);
     } else if (message.op == InitOp::kEnd) {
       end();
     }

@@ -10,6 +10,7 @@ enum class InitOp : std::uint32_t {
   // shim → init
   kExec = 1,    ///< with descriptors: block, stdin, stdout, stderr, status pipe
   kSignal = 2,  ///< `value` to the process `id`; to its whole session with `group`
+  kPause = 4,   ///< stop everything (`value` 1) or let it go on (0); where there is no freezer
   kEnd = 3,     ///< end everything, account for it, and go
   // init → shim
   kReady = 16,    ///< with descriptors: root, /dev/pts; then warnings as text

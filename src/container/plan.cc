@@ -46,9 +46,10 @@ class Planner final {
     add(JoinCgroups{});
     add(PrivateMounts{});
     if (rootfs_.strategy == RootfsStrategy::kMerged)
-      add(MountMerged{data_, plan_.facts.root});
+      add(MountMerged{data_, writable_name(rootfs_), plan_.facts.root});
     else
-      add(MountRoot{rootfs_.lowers, rootfs_.lower_parent, data_, plan_.facts.root});
+      add(MountRoot{rootfs_.lowers, rootfs_.lower_parent, data_, writable_name(rootfs_),
+                    plan_.facts.root});
     views();
     proc_and_sys();
     dev();

@@ -40,11 +40,11 @@ struct PrivateMounts {};
 struct MountRoot {  ///< an overlay; `upper` and `work` are directories in `data`
   std::vector<std::string> lowers;
   std::string lower_parent;  ///< as in Rootfs
-  std::string data;
+  std::string data, upper;
   bool map_ids = false;
 };
-struct MountMerged {  ///< the box's own copy of an image, `data`/rootfs
-  std::string data;
+struct MountMerged {  ///< the box's own copy of an image, `name` in `data`
+  std::string data, name;
   bool map_ids = false;
 };
 struct MountBind {

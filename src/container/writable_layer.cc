@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/fd.h"
@@ -15,34 +16,37 @@ namespace {
 
 std::vector<std::string> lower_paths(const Rootfs& rootfs) {
   std::vector<std::string> paths;
-  for (const std::string& lower : rootfs.lowers)
-    paths.push_back(rootfs.lower_parent.empty() ? lower : rootfs.lower_parent + "/" + lower);
+  for (const std::string& lower : rootfs.lowers) paths.push_back(lower_path(rootfs, lower));
   return paths;
 }
 
 /// The size goes first: a copy that has its name has its size too.
 Result<> make_copy(const std::string& data, const Rootfs& rootfs) {
-  if (::access((data + "/rootfs").c_str(), F_OK) == 0) return {};
+  const std::string name = writable_name(rootfs);
+  if (::access((data + "/" + name).c_str(), F_OK) == 0) return {};
   const Fd parent = TRY(open_fd(data, O_RDONLY | O_DIRECTORY));
   TRY(sys::remove_tree(parent.get(), "making"));
   if (::mkdirat(parent.get(), "making", 0700) < 0) return sys_error("create directory", "making");
   const Fd making = TRY(open_at(parent.get(), "making", O_RDONLY | O_DIRECTORY));
   TRY(image::flatten(lower_paths(rootfs), making.get(), "rootfs"));
   const std::uint64_t size = directory_bytes(data + "/making/rootfs", UINT64_MAX);
-  TRY(replace_file(parent.get(), "rootfs.size", std::to_string(size), 0600));
-  if (::renameat(making.get(), "rootfs", parent.get(), "rootfs") < 0)
-    return sys_error("rename into place", "rootfs");
+  const std::uint64_t given = size - std::min(size, rootfs.written_bytes);
+  TRY(replace_file(parent.get(), "rootfs.size", std::to_string(given), 0600));
+  if (::renameat(making.get(), "rootfs", parent.get(), name.c_str()) < 0)
+    return sys_error("rename into place", name);
   return sys::remove_tree(parent.get(), "making");
 }
 
 }  // namespace
 
 std::uint64_t written_bytes(const std::string& data, const Rootfs& rootfs, std::uint64_t enough) {
-  if (rootfs.strategy != RootfsStrategy::kMerged) return directory_bytes(data + "/upper", enough);
+  const std::string path = data + "/" + writable_name(rootfs);
+  if (rootfs.strategy != RootfsStrategy::kMerged)
+    return rootfs.written_bytes + directory_bytes(path, enough);
   std::uint64_t size = 0;
   const std::string text = read_file(data + "/rootfs.size", 64).value_or("");
   std::from_chars(text.data(), text.data() + text.size(), size);
-  const std::uint64_t now = directory_bytes(data + "/rootfs", size + enough);
+  const std::uint64_t now = directory_bytes(path, size + enough);
   return now > size ? now - size : 0;
 }
 
@@ -55,7 +59,7 @@ Result<> make_writable_layer(const std::string& data, const Rootfs& rootfs, bool
     error.reason = "image_damaged";
     return error;
   }
-  const std::string upper = data + "/upper", work = data + "/work";
+  const std::string upper = data + "/" + writable_name(rootfs), work = data + "/work";
   if (::mkdir(upper.c_str(), 0755) < 0) {
     if (errno != EEXIST) return sys_error("create directory", upper);
   } else {

@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "engine/audit.h"
 #include "engine/box_impl.h"
 #include "engine/exec_impl.h"
-#include "engine/log_reader.h"
 #include "engine/record.h"
 #include "sys/socket.h"
 
@@ -40,6 +40,31 @@ Result<backend::Reply> Box::Impl::ask(const backend::Request& request) const {
   Channel channel = TRY(connect());
   TRY(channel.send(request));
   return channel.reply();
+}
+
+Result<std::optional<Fd>> engine::end_and_claim(const Box::Impl& box) {
+  const Runtime::Impl& runtime = *box.runtime;
+  const std::int64_t deadline = boot_ns() + 30'000'000'000;
+  for (;;) {
+    Result<std::optional<Fd>> claim = try_claim(runtime.layout, box.id);
+    if (!claim && claim.error().sys_errno == ENOENT) return std::optional<Fd>();  // never started
+    if (!claim) return claim.error();
+    if (*claim) {
+      // What a vanished shim left is settled without the claim.
+      if (const store::BoxRow row = TRY(box.row()); !is_live(row.state)) return std::move(*claim);
+      claim->reset();
+      TRY(settle(runtime, TRY(box.row())));
+      continue;
+    }
+    // One that is just being started does not listen yet.
+    const Result<backend::Reply> reply = box.ask(backend::StopRequest{});
+    if (!reply && reply.error().reason != "box_not_running" && reply.error().reason != "box_gone")
+      return reply.error();
+    if (boot_ns() > deadline)
+      return make_error(Code::kUnavailable, "box_busy",
+                        format("end box '{}': it does not end", box.id), "try once more");
+    ::usleep(1000);
+  }
 }
 
 namespace {
@@ -142,6 +167,16 @@ Result<> Box::signal(int number) {
   return {};
 }
 
+Result<> Box::pause() {
+  [[maybe_unused]] const backend::Reply reply = TRY(impl_->ask(backend::PauseRequest{}));
+  return {};
+}
+
+Result<> Box::resume() {
+  [[maybe_unused]] const backend::Reply reply = TRY(impl_->ask(backend::ResumeRequest{}));
+  return {};
+}
+
 Result<> Box::stop(std::chrono::nanoseconds grace) {
   const store::BoxRow row = TRY(engine::settle(*impl_->runtime, TRY(impl_->row())));
   if (!engine::is_live(row.state)) return {};
@@ -177,17 +212,16 @@ Result<ExitInfo> Box::wait(Deadline deadline) {
 
 Result<> Box::remove(bool force) {
   store::BoxRow row = TRY(engine::settle(*impl_->runtime, TRY(impl_->row())));
-  if (engine::is_live(row.state)) {
-    if (!force)
-      return make_error(Code::kFailedPrecondition, "box_running",
-                        format("remove box '{}': it is {}", impl_->id, row.state),
-                        "stop it first, or force the removal");
-    TRY(kill());
-  }
+  if (engine::is_live(row.state) && !force)
+    return make_error(Code::kFailedPrecondition, "box_running",
+                      format("remove box '{}': it is {}", impl_->id, row.state),
+                      "stop it first, or force the removal");
+  const std::optional<Fd> claim = TRY(engine::end_and_claim(*impl_));
   TRY(engine::remove_files(*impl_->runtime, impl_->id));
   if (!TRY(engine::erase_box(*impl_->runtime, row)))
     return make_error(Code::kNotFound, "box_not_found",
                       format("remove box '{}': it is gone", impl_->id));
+  engine::tell_removed(*impl_->runtime, impl_->id);
   return {};
 }
 
@@ -201,11 +235,6 @@ Result<Usage> Box::stats() const {
   const BoxInfo now = TRY(info());
   if (now.exit) return now.exit->usage;
   return reply.error();
-}
-
-Result<std::vector<Output>> Box::logs() const {
-  TRY(impl_->row());
-  return engine::read_log(impl_->runtime->layout.box(impl_->id));
 }
 
 }  // namespace caisson

@@ -38,6 +38,9 @@ Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id);
 /// the shim left or as lost, and what is left of it is removed. Returns the row as it is then.
 Result<store::BoxRow> settle(const Runtime::Impl& runtime, store::BoxRow row);
 
+/// What a record of a box that runs says.
+store::BoxUpdate running_update(const backend::Started& started);
+
 /// Settles everything that shims left in ended/, and after a reboot every live record.
 Result<> recover(const Runtime::Impl& runtime);
 
@@ -55,7 +58,27 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
 
 /// Has the shim program do what needs the ids of boxes, and waits for it: files that belong to
 /// subordinate ids can only be handled in a namespace that has those ids.
-Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request);
+Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request,
+                  const std::vector<int>& fds = {});
+
+/// What the shim needs to know of the box's root, and what keeps it there.
+struct BoxRoot {
+  Rootfs rootfs;
+  Fd held;
+};
+Result<BoxRoot> root_of(const Runtime::Impl& runtime, const store::BoxRow& row,
+                        const BoxSpec& spec);
+/// The same without what the box itself and those that it comes from have written.
+Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
+                        const BoxSpec& spec);
+
+/// Waits a moment for the claim on a box that is not live: one that has just ended keeps it until
+/// its shim is gone.
+Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::BoxRow& row);
+
+/// Ends the box, whether it runs or is just being started, and keeps others from starting it.
+/// Absent when it was never started. `box_busy`.
+Result<std::optional<Fd>> end_and_claim(const Box::Impl& box);
 
 /// Deletes the files of a box, as the ids that own them allow.
 Result<> remove_files(const Runtime::Impl& runtime, const std::string& id);

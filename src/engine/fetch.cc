@@ -55,7 +55,9 @@ Result<FetchProcess> FetchProcess::start(const Runtime::Impl& runtime,
   const Fd held(::fcntl(lock >= 0 ? lock : null.get(), F_DUPFD_CLOEXEC, 10));
   if (!theirs || !held) return sys_error("duplicate descriptor", "");
   SpawnOptions options;
-  options.fds = {{null.get(), 0}, {null.get(), 1}, {theirs.get(), 3}, {held.get(), 4}};
+  // Nor the caller's terminal, which can be read and commanded through its standard error.
+  options.fds = {
+      {null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), 3}, {held.get(), 4}};
   options.new_session = true;  // a terminal's signals are the caller's
   const int pid = TRY(spawn({path}, options));
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

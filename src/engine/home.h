@@ -7,7 +7,10 @@
 #include "backend/protocol.h"
 #include "caisson/runtime.h"
 #include "store/images.h"
+#include "store/snapshots.h"
 #include "store/state.h"
+#include "telemetry/audit.h"
+#include "telemetry/metrics.h"
 
 namespace caisson::engine {
 
@@ -46,6 +49,9 @@ class Runtime::Impl final {
   const OpenOptions options;
   mutable store::State state;
   mutable store::ImageState images{state};
+  mutable store::SnapshotState snapshots{state};
+  telemetry::Metrics metrics{layout.home};
+  mutable telemetry::AuditLog audit{layout.home, metrics};
 
   std::string path(std::string_view below) const { return format("{}/{}", layout.home, below); }
 };

@@ -13,6 +13,7 @@
 #include "base/scope_exit.h"
 #include "base/ulid.h"
 #include "engine/images_impl.h"
+#include "engine/layers.h"
 
 namespace caisson::engine {
 namespace {
@@ -165,7 +166,9 @@ Result<std::uint64_t> collect_garbage(const Runtime::Impl& runtime, const Collec
 }
 
 Result<bool> erase_box(const Runtime::Impl& runtime, const store::BoxRow& row) {
+  std::vector<store::BoxLayer> layers = TRY(runtime.snapshots.all_layers(row.id));
   const bool erased = TRY(runtime.state.erase(row.id));
+  discard_layers(runtime, layers);
   if (row.image.empty()) return erased;
   // The image may have been kept for this box alone.
   const std::optional<store::ImageRow> image = TRY(runtime.images.drop_marked(row.image));

@@ -1,33 +1,96 @@
 #include "engine/log_reader.h"
 
-#include <cstdint>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstring>
 
-#include "base/fd.h"
-
 namespace caisson::engine {
+namespace {
 
-std::vector<Output> parse_log(std::string_view bytes) {
-  constexpr std::size_t kHeader = 16;
-  std::vector<Output> records;
-  while (bytes.size() >= kHeader) {
-    std::uint32_t length = 0;
-    std::memcpy(&length, bytes.data() + 4, sizeof length);
-    const auto stream = static_cast<Stream>(bytes[0]);
-    if (bytes.size() - kHeader < length) break;
-    records.push_back({stream == Stream::kStderr ? Stream::kStderr : Stream::kStdout,
-                       std::string(bytes.substr(kHeader, length))});
-    bytes.remove_prefix(kHeader + length);
-  }
-  return records;
+constexpr std::size_t kHeader = 16;
+/// The shim reads 64 KiB at a time: a longer record is damage.
+constexpr std::uint32_t kLongest = 1u << 20;
+
+bool is_same_file(int a, int b) {
+  struct stat first{}, second{};
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_ino == second.st_ino &&
+         first.st_dev == second.st_dev;
 }
 
-Result<std::vector<Output>> read_log(const std::string& data) {
-  constexpr std::size_t kMax = 4ull << 30;
-  Result<std::string> bytes = read_file(data + "/logs/output.log", kMax);
-  if (!bytes && bytes.error().sys_errno == ENOENT) return std::vector<Output>();
-  if (!bytes) return bytes.error();
-  return parse_log(*bytes);
+Result<Fd> open_log(const std::string& path) {
+  Result<Fd> file = open_fd(path, O_RDONLY | O_NOFOLLOW);
+  if (!file && file.error().sys_errno == ENOENT) return Fd();
+  return file;
+}
+
+}  // namespace
+
+/// Whether there is another file than the one that was read to its end.
+Result<bool> LogReader::open_next() {
+  if (!std::exchange(begun_, true)) {
+    file_ = TRY(open_log(directory_ + "/output.log.1"));
+    if (file_) return true;
+  }
+  Fd current = TRY(open_log(directory_ + "/output.log"));
+  if (!current) return false;
+  if (file_ && is_same_file(file_.get(), current.get())) return false;
+  file_ = std::move(current);
+  buffer_.clear();  // half a record at the end of a rotated file will not be completed
+  return true;
+}
+
+/// More bytes into the buffer; false when there are none for now.
+Result<bool> LogReader::fill() {
+  for (;;) {
+    if (file_) {
+      const std::size_t kept = buffer_.size();
+      buffer_.resize(kept + (64 << 10));
+      const ssize_t n = ::read(file_.get(), buffer_.data() + kept, 64 << 10);
+      buffer_.resize(kept + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+      if (n < 0) return sys_error("read", "output log");
+      if (n > 0) return true;
+    }
+    if (!TRY(open_next())) return false;
+  }
+}
+
+Result<std::optional<LogRecord>> LogReader::next() {
+  for (;;) {
+    std::uint32_t length = 0;
+    if (buffer_.size() >= kHeader) std::memcpy(&length, buffer_.data() + 4, sizeof length);
+    if (length > kLongest) {  // nothing after this can be made out
+      buffer_.clear();
+      if (!TRY(open_next())) return std::optional<LogRecord>();
+      continue;
+    }
+    if (buffer_.size() >= kHeader + length) {
+      LogRecord record;
+      record.stream = buffer_[0] == 2 ? Stream::kStderr : Stream::kStdout;
+      std::memcpy(&record.time_ns, buffer_.data() + 8, sizeof record.time_ns);
+      record.data = buffer_.substr(kHeader, length);
+      buffer_.erase(0, kHeader + length);
+      return std::optional(std::move(record));
+    }
+    if (!TRY(fill())) return std::optional<LogRecord>();
+  }
+}
+
+void keep_tail(std::deque<LogRecord>& records, std::size_t lines) {
+  bool last_byte = true;  // an end of line there ends the last line, it does not begin another
+  for (std::size_t i = records.size(); i-- > 0;) {
+    std::string& data = records[i].data;
+    for (std::size_t at = data.size(); at-- > 0;) {
+      const bool ends_line = data[at] == '\n' && !std::exchange(last_byte, false);
+      last_byte = false;
+      if (!ends_line || --lines > 0) continue;
+      data.erase(0, at + 1);
+      records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(i));
+      return;
+    }
+  }
 }
 
 }  // namespace caisson::engine

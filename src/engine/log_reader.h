@@ -1,16 +1,35 @@
 // Reading a box's output log (docs/formats/log.md).
 #pragma once
 
+#include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "caisson/exec.h"
+#include "base/fd.h"
+#include "caisson/log.h"
 
 namespace caisson::engine {
 
-/// The records of `data`/logs/output.log; none when there is no log.
-Result<std::vector<Output>> read_log(const std::string& data);
-std::vector<Output> parse_log(std::string_view bytes);
+/// Reads the records of `data`/logs/ in order, the file that was rotated away first, and what is
+/// added later.
+class LogReader final {
+ public:
+  explicit LogReader(std::string data) : directory_(std::move(data) + "/logs") {}
+  /// The next complete record; absent at the end, for now.
+  Result<std::optional<LogRecord>> next();
+
+ private:
+  Result<bool> open_next();
+  Result<bool> fill();
+
+  std::string directory_;
+  Fd file_;
+  bool begun_ = false;
+  std::string buffer_;
+};
+
+/// The last `lines` lines of all records together; a last line without an end counts.
+void keep_tail(std::deque<LogRecord>& records, std::size_t lines);
 
 }  // namespace caisson::engine

@@ -12,6 +12,7 @@
 #include "base/sha256.h"
 #include "engine/images_impl.h"
 #include "spec/image_ref.h"
+#include "sys/tree.h"
 
 namespace caisson::engine {
 namespace {
@@ -127,6 +128,23 @@ Result<store::ImageRow> prove(const image::ImageReady& ready, const Documents& d
   return row;
 }
 
+Result<> prove_digest(const std::string& asked, const image::ImageReady& ready,
+                      const Documents& documents) {
+  std::string at = asked;
+  for (std::size_t i = 0; i < ready.index_digests.size(); ++i) {
+    if (ready.index_digests[i] != at) break;
+    const auto parsed = TRY(spec::parse_manifest(documents.indexes[i], ""));
+    const auto* const index = std::get_if<spec::IndexDoc>(&parsed);
+    const std::string& next =
+        i + 1 < ready.index_digests.size() ? ready.index_digests[i + 1] : ready.manifest_digest;
+    const auto leads = [&](const spec::Descriptor& entry) { return entry.digest == next; };
+    if (index == nullptr || std::ranges::none_of(index->manifests, leads)) break;
+    at = next;
+  }
+  if (at == ready.manifest_digest) return {};
+  return mismatch(ready, format("it is not what '{}' leads to", asked));
+}
+
 Result<std::string> read_document(const Runtime::Impl& runtime, std::string_view digest,
                                   bool also_partial) {
   if (!spec::is_digest(digest))
@@ -158,20 +176,6 @@ Result<std::string> read_document(const Runtime::Impl& runtime, std::string_view
 }
 
 namespace {
-
-/// Its directory's mode may forbid an ordinary user to move it: the entry ".." is written.
-Result<> move_tree(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
-  if (errno == EEXIST) return {};  // somebody was quicker, and theirs is the same
-  struct stat info{};
-  if (errno == EACCES && ::lstat(from.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
-      ::chmod(from.c_str(), (info.st_mode & 07777) | 0700) == 0 &&
-      ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
-    if (::chmod(to.c_str(), info.st_mode & 07777) < 0) return sys_error("set mode of", to);
-    return {};
-  }
-  return sys_error("move tree to", to);
-}
 
 /// From now on nobody but us can change it.
 Result<> move_blob(const Runtime::Impl& runtime, const store::BlobRow& blob) {
@@ -218,12 +222,13 @@ Result<Documents> read_documents(const Runtime::Impl& runtime, const image::Imag
   return documents;
 }
 
-Result<> move_into_place(const Runtime::Impl& runtime, const store::ImageRow& row,
-                         const std::string& staging_id) {
+Result<> move_into_place(const Runtime::Impl& runtime, const Fetched& fetched,
+                         const store::ImageRow& row, const std::string& staging_id) {
   for (const store::LayerRow& layer : row.layers) {
     const std::string hex(spec::hex_of(layer.chain_id));
     const std::string from = runtime.path(format("fetch/staging/{}/{}", staging_id, hex));
-    if (is_directory(from)) TRY(move_tree(from, runtime.path("layers/" + hex)));
+    if (find_ready(fetched.layers, layer, true) != nullptr && is_directory(from))
+      TRY(sys::move_tree(from, runtime.path("layers/" + hex)));
   }
   for (const store::BlobRow& blob : row.blobs) TRY(move_blob(runtime, blob));
   return {};
@@ -243,13 +248,14 @@ Result<std::vector<std::string>> publish(const Runtime::Impl& runtime, const Fet
   std::vector<store::ImageRow> rows;
   for (const image::ImageReady& ready : fetched.images) {
     const Documents documents = TRY(read_documents(runtime, ready));
+    if (!fetched.digest.empty()) TRY(prove_digest(fetched.digest, ready, documents));
     rows.push_back(TRY(prove(ready, documents, fetched.layers, present)));
   }
   std::vector<std::string> ids;
   for (store::ImageRow& row : rows) {
     for (store::LayerRow& layer : row.layers)
       if (layer.disk_bytes == 0) layer.disk_bytes = TRY(known_bytes(runtime, layer.chain_id));
-    TRY(move_into_place(runtime, row, staging_id));
+    TRY(move_into_place(runtime, fetched, row, staging_id));
     ids.push_back(row.id);
   }
   TRY(runtime.images.publish(rows, [&]() -> Result<> {

@@ -12,6 +12,7 @@ namespace caisson::engine {
 
 /// What caisson-fetch said.
 struct Fetched {
+  std::string digest;  ///< that was asked for, or empty
   std::vector<image::LayerReady> layers;
   std::vector<image::ImageReady> images;
 };
@@ -29,6 +30,11 @@ struct Present {
 /// `image_vanished`.
 Result<store::ImageRow> prove(const image::ImageReady& ready, const Documents& documents,
                               const std::vector<image::LayerReady>& layers, const Present& present);
+
+/// Proves that the digest that was asked for leads to this image, through its indexes. Pure.
+/// Errors: `image_mismatch`.
+Result<> prove_digest(const std::string& asked, const image::ImageReady& ready,
+                      const Documents& documents);
 
 /// A document of fetch/partial/ or blobs/sha256/, if it has the digest. Errors: `blob_missing`,
 /// `digest_mismatch`, `document_too_large`.

@@ -95,6 +95,24 @@ TEST_F(PublishTest, DocumentsThatAreNotTheirDigests) {
   EXPECT_TRUE(nothing_visible());
 }
 
+TEST_F(PublishTest, ADigestThatWasAskedForMustLeadThere) {
+  fetched_.digest = digest_of("what was asked for");
+  EXPECT_EQ(publish_now().error().reason, "image_mismatch");
+  const std::string index = format(
+      R"({{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":)"
+      R"([{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{}}}]}})",
+      digest_of(manifest_), manifest_.size());
+  write_partial(index);
+  fetched_.images.front().index_digests = {digest_of(index)};
+  EXPECT_EQ(publish_now().error().reason, "image_mismatch");
+  EXPECT_TRUE(nothing_visible());
+  fetched_.digest = digest_of(index);
+  EXPECT_TRUE(publish_now());
+  // An index that does not name the manifest.
+  fetched_.images.front().index_digests = {digest_of(index), digest_of(index)};
+  EXPECT_EQ(publish_now().error().reason, "image_mismatch");
+}
+
 TEST_F(PublishTest, ALayerThatUnpackedToSomethingElse) {
   fetched_.layers.front().diff_id = digest_of("another tar");
   EXPECT_FALSE(publish_now());

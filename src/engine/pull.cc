@@ -2,10 +2,17 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "engine/audit.h"
 #include "engine/channel.h"
 #include "engine/pull_impl.h"
 
 namespace caisson {
+
+namespace {
+
+constexpr std::size_t kMostEvents = 4096, kMostImages = 10'000, kMostLayers = 1'000'000;
+
+}  // namespace
 
 Pull::Pull(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Pull::Pull(Pull&&) noexcept = default;
@@ -47,6 +54,7 @@ Result<> Pull::Impl::start() {
   process_.reset();
   staging_.reset();
   fetched_ = {};
+  fetched_.digest = plan_.request.digest;
   const engine::FetchDirectories directories = TRY(engine::open_fetch_directories(*runtime_));
   staging_.emplace(TRY(engine::Staging::make(*runtime_)));
   plan_.request.id = staging_->id();
@@ -81,12 +89,19 @@ Error Pull::Impl::about_source(Error error) const {
 
 void Pull::Impl::on_message(image::FetchMessage message) {
   if (auto* event = std::get_if<PullEvent>(&message)) {
+    // Who only waits for the end takes none.
+    if (events_.size() >= kMostEvents) events_.pop_front();
     events_.push_back(std::move(*event));
   } else if (auto* layer = std::get_if<image::LayerReady>(&message)) {
-    fetched_.layers.push_back(std::move(*layer));
+    if (fetched_.layers.size() < kMostLayers) fetched_.layers.push_back(std::move(*layer));
   } else if (auto* ready = std::get_if<image::ImageReady>(&message)) {
     check_names(*ready);
-    fetched_.images.push_back(std::move(*ready));
+    const std::size_t most = plan_.request.name.empty() ? kMostImages : 1;
+    if (fetched_.images.size() >= most)
+      error_ = about_source(
+          make_error(Code::kInternal, "protocol_error", "caisson-fetch brings too many images"));
+    else
+      fetched_.images.push_back(std::move(*ready));
   } else if (auto* error = std::get_if<Error>(&message)) {
     error_ = about_source(std::move(*error));
   } else {
@@ -136,6 +151,8 @@ Result<> Pull::Impl::end(const Deadline& deadline) {
   }
   Result<std::vector<std::string>> ids = engine::publish(*runtime_, fetched_, staging_->id());
   if (ids) {
+    for (const std::string& id : *ids)
+      engine::tell_image(*runtime_, "image_pulled", id, plan_.request.reference);
     staging_.reset();
     published_ = std::move(*ids);
     return {};

@@ -11,7 +11,8 @@
 
 namespace caisson::engine {
 
-Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request) {
+Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request,
+                  const std::vector<int>& fds) {
   const std::string shim = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
@@ -20,7 +21,7 @@ Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request)
   pair.theirs.reset();
   control.reset();
   Channel channel(std::move(pair.ours));
-  TRY(channel.send(request));
+  TRY(channel.send(request, fds));
   TRY(channel.reply());
   return {};
 }

@@ -7,6 +7,7 @@
 #include "container/facts.h"
 #include "container/limits.h"
 #include "container/plan.h"
+#include "engine/audit.h"
 #include "engine/box_impl.h"
 #include "engine/image_config.h"
 #include "engine/images_impl.h"
@@ -66,6 +67,7 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   row.image = image.id;
   row.rootfs_json = image.rootfs_json;
   TRY(impl_->state.insert(row));
+  engine::tell_created(*impl_, row.id, real, image.id);
   return Box(std::make_shared<const Box::Impl>(impl_, row.id));
 }
 

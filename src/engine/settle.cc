@@ -7,9 +7,11 @@
 #include "base/clock.h"
 #include "base/scope_exit.h"
 #include "base/ulid.h"
+#include "engine/audit.h"
 #include "engine/box_impl.h"
 #include "spec/state_json.h"
 #include "sys/cgroup.h"
+#include "sys/socket.h"
 
 namespace caisson::engine {
 
@@ -43,6 +45,7 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
 }
 
 Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
+  ::unlink((runtime.layout.box(id) + "/" + backend::Layout::kPaused).c_str());
   ::unlink((runtime.layout.box(id) + "/" + backend::Layout::socket(id)).c_str());
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
   Result<sys::Cgroup> group = sys::Cgroup::open(layout, id);
@@ -66,6 +69,7 @@ Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
     update.state = "failed";
     update.error_reason = cause("start", "the process that started it died");
     update.finished_ns = wall_ns();
+    tell_failed(runtime, row.id, *update.error_reason);
     [[maybe_unused]] const bool changed =
         TRY(runtime.state.transition(row.id, states_before(BoxState::kFailed), update));
     return {};
@@ -76,23 +80,75 @@ Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
   if (row.started_ns)
     record.exit.duration = std::chrono::nanoseconds(record.finished_ns - *row.started_ns);
   update.error_reason = cause("watch", "its shim died");
+  tell_ended(runtime, row.id, record.exit);
   return commit(runtime, row.id, record, std::move(update));
 }
 
 }  // namespace
 
+namespace {
+
+/// What the shim left of the end, if it did.
+std::optional<backend::EndedRecord> ended_record(const Runtime::Impl& runtime,
+                                                 const std::string& id) {
+  const Result<std::string> left = read_file(runtime.layout.ended() + "/" + id, 1u << 20);
+  if (!left) return std::nullopt;
+  Result<backend::EndedRecord> record = backend::decode_ended(*left);
+  return record ? std::optional(std::move(*record)) : std::nullopt;
+}
+
+/// What a running box's shim says of its start.
+Result<backend::Started> ask_started(const Runtime::Impl& runtime, const std::string& id) {
+  const Fd dir = TRY(open_fd(runtime.layout.box(id), O_PATH | O_DIRECTORY));
+  Channel channel(TRY(sys::connect_at(dir.get(), backend::Layout::socket(id))));
+  TRY(channel.send(backend::StartedRequest{}));
+  const backend::Reply reply = TRY(channel.reply(in(std::chrono::seconds(5))));
+  if (reply.started) return *reply.started;
+  return make_error(Code::kInternal, "protocol_error", "ask shim: it says nothing of its start");
+}
+
+/// Of a box whose claim somebody holds: its shim, or who is about to start it.
+Result<store::BoxRow> settle_held(const Runtime::Impl& runtime, store::BoxRow row) {
+  if (const auto record = ended_record(runtime, row.id)) {  // its shim is about to leave
+    TRY(commit_end(runtime, row.id, *record));
+    const std::optional<store::BoxRow> now = TRY(runtime.state.find(row.id));
+    return now ? *now : row;
+  }
+  if (row.state == "starting") {
+    // Who started it may have died before it could write that it runs.
+    const Result<backend::Started> started = ask_started(runtime, row.id);
+    if (!started) return row;
+    [[maybe_unused]] const bool changed =
+        TRY(runtime.state.transition(row.id, {"starting"}, running_update(*started)));
+    if (auto now = TRY(runtime.state.find(row.id))) row = std::move(*now);
+  }
+  const std::string mark = runtime.layout.box(row.id) + "/" + backend::Layout::kPaused;
+  if (row.state == "running" && ::access(mark.c_str(), F_OK) == 0) row.state = "paused";
+  return row;
+}
+
+}  // namespace
+
+store::BoxUpdate running_update(const backend::Started& started) {
+  store::BoxUpdate update;
+  update.state = "running";
+  update.started_ns = started.started_ns;
+  update.shim_pid = started.shim_pid;
+  update.init_pid = started.init_pid;
+  update.stages_json = spec::to_json(started.stages);
+  update.warnings_json = spec::to_json(started.warnings);
+  return update;
+}
+
 Result<store::BoxRow> settle(const Runtime::Impl& runtime, store::BoxRow row) {
   if (!is_live(row.state)) return row;
   const Result<std::optional<Fd>> claim = try_claim(runtime.layout, row.id);
-  if (claim && !*claim) return row;  // its shim is alive, or somebody is starting it
+  if (claim && !*claim) return settle_held(runtime, std::move(row));
   if (!claim && claim.error().sys_errno != ENOENT) return claim.error();
   // The state may have moved between our read and the claim.
   std::optional<store::BoxRow> now = TRY(runtime.state.find(row.id));
   if (!now || !is_live(now->state)) return now ? *now : row;
-  Result<std::string> left = read_file(runtime.layout.ended() + "/" + row.id, 1u << 20);
-  Result<backend::EndedRecord> record =
-      left ? backend::decode_ended(*left) : Result<backend::EndedRecord>(left.error());
-  if (record) {
+  if (const auto record = ended_record(runtime, row.id)) {
     TRY(clear_remains(runtime, row.id));
     TRY(commit_end(runtime, row.id, *record));
   } else {
@@ -116,7 +172,7 @@ Result<> recover(const Runtime::Impl& runtime) {
       if (is_live(settled.state)) continue;
       if (settled.auto_remove) {
         TRY(remove_files(runtime, settled.id));
-        [[maybe_unused]] const bool erased = TRY(erase_box(runtime, settled));
+        if (TRY(erase_box(runtime, settled))) tell_removed(runtime, settled.id);
       }
     }
     ::unlink((ended + "/" + entry->d_name).c_str());

@@ -10,10 +10,11 @@
 #include "base/clock.h"
 #include "base/scope_exit.h"
 #include "base/subprocess.h"
+#include "engine/audit.h"
 #include "engine/box_impl.h"
 #include "engine/images_impl.h"
+#include "engine/layers.h"
 #include "engine/record.h"
-#include "image/rootfs.h"
 #include "spec/image_ref.h"
 #include "spec/state_json.h"
 #include "sys/socket.h"
@@ -62,18 +63,12 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   request.id = row.id;
   request.layout = runtime.layout;
   request.spec = TRY(spec_of(row));
-  image::ResolvedSource source;
-  if (row.image.empty()) {
-    source = TRY(image::resolve_source(request.spec.source, runtime.layout.home));
-    source.rootfs.strategy = request.spec.rootfs;
-  } else {
-    source.rootfs = TRY(rootfs_of(runtime, row));
-  }
-  request.rootfs = std::move(source.rootfs);
+  BoxRoot root = TRY(root_of(runtime, row, request.spec));
+  request.rootfs = std::move(root.rootfs);
   request.attach = attach;
   request.fail_at = injected_fault();
   std::vector<int> fds_of_request;
-  if (source.held) fds_of_request.push_back(source.held.get());
+  if (root.held) fds_of_request.push_back(root.held.get());
   const Result<> sent = channel.send(request, fds_of_request);
   if (!sent && sent.error().code != Code::kUnavailable) return sent.error();
   Result<backend::Reply> reply = channel.reply();
@@ -87,7 +82,8 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   return StartedBox{std::move(channel), std::move(fds), std::move(request.spec)};
 }
 
-/// A box that has just ended keeps its claim until its shim is gone: that is worth a short wait.
+}  // namespace
+
 Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::BoxRow& row) {
   std::optional<Fd> claim = TRY(try_claim(layout, row.id));
   for (int i = 0; !claim && !is_live(row.state) && i < 2000; ++i) {
@@ -96,8 +92,6 @@ Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::
   }
   return claim;
 }
-
-}  // namespace
 
 Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach) {
   std::optional<store::BoxRow> row = TRY(runtime.state.find(id));
@@ -118,6 +112,7 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
     claim = TRY(claim_box(runtime.layout, *row));
     if (!claim) return not_startable(*row);
   }
+  TRY(finish_sealing(runtime, *row));
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
   Result<Channel> channel = spawn_shim(runtime, *claim);
   store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};
@@ -135,13 +130,9 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
     update.state = "failed";
     update.error_reason = box.error().message;
     update.finished_ns = wall_ns();
+    tell_failed(runtime, id, update.error_reason.value());
   } else {
-    update.state = "running";
-    update.started_ns = wall_ns();
-    update.shim_pid = started.shim_pid;
-    update.init_pid = started.init_pid;
-    update.stages_json = spec::to_json(started.stages);
-    update.warnings_json = spec::to_json(started.warnings);
+    update = running_update(started);
   }
   const Result<bool> committed = runtime.state.transition(id, {"starting"}, update);
   if (committed || !box) return box;

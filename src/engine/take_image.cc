@@ -75,7 +75,7 @@ Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row)
 
 std::optional<Error> missing_layer(const Rootfs& rootfs) {
   for (const std::string& lower : rootfs.lowers) {
-    const std::string path = rootfs.lower_parent + "/" + lower;
+    const std::string path = lower_path(rootfs, lower);
     if (::access(path.c_str(), F_OK) == 0) continue;
     return make_error(Code::kDataLoss, "image_damaged",
                       format("open layer '{}' of the image: it is missing", lower),

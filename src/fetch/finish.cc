@@ -9,7 +9,9 @@
 namespace caisson::fetch {
 namespace {
 
-constexpr std::size_t kRememberedLinks = 4096;
+/// Files of layers below that one layer may link to. Each is copied once, so that all copies are no
+/// more than what those layers have.
+constexpr std::size_t kMostLinkedFiles = 16384;
 
 class Finisher final {
  public:
@@ -41,17 +43,20 @@ class Finisher final {
     if (!TRY(tree_.make_room(path_))) return {};  // a later member has the name
     const std::string name(path_.back());
     if (TRY(link_own(entry.target, name))) return {};
-    const auto made = made_.find(entry.target);
-    if (made != made_.end() && TRY(link_own(made->second, name))) return {};
     split_path(entry.target, target_);
     Parents::Found found;
     if (hidden(target_) || !TRY(parents_.find(target_, found)))
       return make_error(Code::kInvalidArgument, "layer_invalid",
                         format("a hard link to {}, which neither this layer nor one below has",
                                spec::quote(entry.target)));
-    TRY(copy(found, name));
-    if (made_.size() < kRememberedLinks) made_.emplace(entry.target, entry.path);
-    return {};
+    const std::pair inode(found.st.st_dev, found.st.st_ino);
+    const auto made = made_.find(inode);
+    if (made != made_.end() && TRY(link_own(made->second, name))) return {};
+    if (made_.size() >= kMostLinkedFiles)
+      return make_error(Code::kResourceExhausted, "layer_bomb",
+                        format("it links to more than {} files of layers below", kMostLinkedFiles));
+    made_[inode] = entry.path;
+    return copy(found, name);
   }
 
   /// Links `name` in the tree's top to a file of this layer, if it has it.
@@ -187,7 +192,7 @@ class Finisher final {
   Parents& parents_;
   DirStack own_;
   std::vector<std::string_view> path_, target_;
-  std::map<std::string, std::string> made_;
+  std::map<std::pair<dev_t, ino_t>, std::string> made_;  ///< copies of files of layers below
 };
 
 }  // namespace

@@ -81,7 +81,8 @@ Result<> Ledger::each(const std::function<Result<>(const LedgerEntry&)>& use) {
       buffer.erase(0, buffer.size() - rest.size());
     }
   }
-  std::string_view rest = recent_;
+  const std::string last = recent_;  // `use` may add
+  std::string_view rest = last;
   return take_all(rest, use);
 }
 

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "fetch/seal_filter.h"
 #include "sys/capabilities.h"
@@ -185,7 +186,8 @@ constexpr std::array<const char*, 18> kHostFiles = {"/etc/resolv.conf",
                                                     "/dev/null"};
 
 Result<> allow_all(sys::Landlock& rules, const SourceSeal& seal) {
-  for (const char* path : kHostFiles)
+  for (const char* path :
+       seal.network ? std::span<const char* const>(kHostFiles) : std::span<const char* const>())
     if (const Fd fd{::open(path, O_PATH | O_CLOEXEC)}; fd)
       TRY(rules.allow(fd.get(), sys::fs_access::kRead, path));
   for (const int fd : seal.read) TRY(rules.allow(fd, sys::fs_access::kRead, "source"));
@@ -221,12 +223,12 @@ Result<> seal_source(const SourceSeal& seal) {
   TRY(allow_all(rules, seal));
   TRY(limit(RLIMIT_CORE, 0, "core"));
   const sys::CapMask caps = seal.read_anywhere ? sys::cap_bit(CAP_DAC_READ_SEARCH) : 0;
-  if (seal.nobody) TRY(drop_privilege(true, caps, false));
+  TRY(drop_privilege(seal.nobody, caps, false));
   TRY(no_new_privileges());
   TRY(die_with_parent());
   TRY(rules.restrict_self());
   TRY(close_all_but(seal.keep));
-  return install_source_filter();
+  return install_source_filter(seal.network);
 }
 
 }  // namespace caisson::fetch

@@ -27,14 +27,16 @@ Result<> seal_unpacker(const UnpackerSeal& seal);
 /// What the source keeps: the network, and files below these directories.
 struct SourceSeal {
   bool nobody = false;          ///< becomes user and group 65534 without capabilities (root's)
+  bool network = true;          ///< talks to a registry; else no socket at all
   bool read_anywhere = false;   ///< keeps CAP_DAC_READ_SEARCH: the source is somebody's directory
   std::vector<int> read;        ///< directories or files, open (O_PATH suffices), to be read
   std::vector<int> read_write;  ///< directories to make, write and read files in
   std::vector<int> keep;        ///< descriptors that stay open; all others are closed
 };
-/// Adds for reading what name resolution and TLS need of the host (/etc/resolv.conf, /etc/ssl, …).
-/// Afterwards: no exec, no new namespaces, no mounts, no ptrace, no change of modes or owners.
-/// Closes `read` and `read_write` too unless they are in `keep`. Threads may be made.
+/// Adds for reading, with `network`, what name resolution and TLS need of the host
+/// (/etc/resolv.conf, /etc/ssl, …). Afterwards: no exec, no new namespaces, no mounts, no ptrace,
+/// no change of modes or owners. Closes `read` and `read_write` too unless they are in `keep`.
+/// Threads may be made.
 Result<> seal_source(const SourceSeal& seal);
 
 }  // namespace caisson::fetch

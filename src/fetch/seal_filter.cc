@@ -3,6 +3,7 @@
 #include <linux/filter.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <string>
 
@@ -66,6 +67,18 @@ void add_memory(sys::SeccompTable& table) {
     table.calls.push_back({name, {{{{2, PROT_EXEC, 0}}, kAllow}}, kRefuse});
 }
 
+/// No sockets of the host: who sits behind one of them trusts our user id. A pair of streams cannot
+/// be connected anew, unlike one of datagrams.
+void add_sockets(sys::SeccompTable& table) {
+  constexpr std::uint32_t kAll = 0xffffffff;
+  table.calls.push_back({"socket",
+                         {{{{0, kAll, AF_INET}}, kAllow},
+                          {{{0, kAll, AF_INET6}}, kAllow},
+                          {{{0, kAll, AF_NETLINK}}, kAllow}},
+                         kRefuse});
+  table.calls.push_back({"socketpair", {{{{1, 0xf, SOCK_STREAM}}, kAllow}}, kRefuse});
+}
+
 Result<> install(const sys::SeccompTable& table) {
   const std::string program = TRY(sys::compile_seccomp_table(table));
   const int err = sys::install_seccomp(program.data(), program.size() / sizeof(sock_filter));
@@ -85,10 +98,14 @@ Result<> install_unpacker_filter() {
   return install(table);
 }
 
-Result<> install_source_filter() {
+Result<> install_source_filter(bool network) {
   sys::SeccompTable table{kAllow, {}};
   add_calls(table, kSourceRefused, kRefuse);
   add_threads(table);
+  if (network)
+    add_sockets(table);
+  else
+    add_calls(table, "socket socketpair connect bind listen accept accept4", kRefuse);
   return install(table);
 }
 

@@ -98,6 +98,21 @@ TEST_F(Seal, NoWayToOtherPrograms) {
   EXPECT_EQ(status, 0);
 }
 
+TEST_F(Seal, ASourceReachesNoSocketOfTheHost) {
+  for (const bool network : {true, false}) {
+    const int status = run_in_child([&] {
+      ASSERT_TRUE(seal_source({.nobody = true, .network = network}));
+      EXPECT_EQ(error_of(::socket(AF_UNIX, SOCK_STREAM, 0)), EPERM);
+      EXPECT_EQ(error_of(::socket(AF_VSOCK, SOCK_STREAM, 0)), EPERM);
+      EXPECT_EQ(error_of(::socket(AF_INET, SOCK_STREAM, 0)), network ? 0 : EPERM);
+      int pair[2];
+      EXPECT_EQ(error_of(::socketpair(AF_UNIX, SOCK_DGRAM, 0, pair)), EPERM);
+      EXPECT_EQ(error_of(::open("/etc/ssl/certs", O_RDONLY)), network ? 0 : EACCES);
+    });
+    EXPECT_EQ(status, 0);
+  }
+}
+
 /// A layer with something of everything.
 Tar everything() {
   Tar tar;

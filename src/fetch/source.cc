@@ -51,7 +51,8 @@ Result<> seal(const image::PullRequest& request, const BlobStore& store, const F
   SourceSeal seal;
   seal.nobody = root;
   seal.read_anywhere = root && request.kind == image::SourceKind::kOciDirectory;
-  seal.read = {store.blobs(), store.layers()};
+  seal.network = request.kind == image::SourceKind::kRegistry;
+  seal.read = {store.blobs()};  // of layers only whether they are there
   seal.read_write = {store.partial()};
   seal.keep = {store.blobs(), store.layers(), store.partial(), voice.socket()};
   if (input) {

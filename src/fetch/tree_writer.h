@@ -63,8 +63,8 @@ class TreeWriter final {
   std::uint64_t disk_bytes() const { return disk_bytes_; }
   void add_disk_bytes(std::uint64_t bytes) { disk_bytes_ += bytes; }
 
-  /// For the end: the directory of `path`, made when missing. Its last component is then free;
-  /// false when something is there already and is no whiteout.
+  /// For the end: goes to the directory of `path`, where its last component is then free. False
+  /// when something else is there that came later, or the directory has been replaced.
   Result<bool> make_room(Components path);
   int top() const { return stack_.top(); }
 

@@ -75,7 +75,11 @@ Result<> TreeWriter::set_opaque(int parent, const std::string& name) {
 }
 
 Result<bool> TreeWriter::make_room(Components path) {
-  const int parent = TRY(enter(parent_of(path)));
+  const int err = stack_.open(parent_of(path));
+  // A later member has taken the place of the directory.
+  if (err == ENOENT || err == ENOTDIR) return false;
+  if (err != 0) return errno_error(err, "open directory", join_path(path));
+  const int parent = stack_.top();
   const std::string name = name_of(path);
   struct stat st{};
   if (::fstatat(parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0)

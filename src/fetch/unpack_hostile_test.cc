@@ -53,6 +53,37 @@ TEST_F(Hostile, HardLinksToNothingAndToDirectories) {
   EXPECT_EQ(reason(unpack(Tar().file("d/f", "x").link("d", "d/f"))), "system_call_failed");
 }
 
+TEST_F(Hostile, ALaterMemberTakesThePlaceOfALinksDirectory) {
+  ASSERT_EQ(reason(unpack(Tar().file("below/f", "x"))), "unpacked");
+  // Many, so that lists grow while they are read.
+  Tar tar;
+  for (int i = 0; i < 500; ++i) {
+    const std::string dir = "d" + std::to_string(i) + std::string(100, 'd');
+    tar.dir(dir).link(dir + "/l", "below/f").file(dir, "later");
+  }
+  ASSERT_EQ(reason(unpack(tar)), "unpacked");
+  EXPECT_EQ(content("d7" + std::string(100, 'd')), "later");
+}
+
+TEST_F(Hostile, FilesOfLayersBelowAreCopiedOnce) {
+  Tar below;
+  below.file("big", std::string(100'000, 'x'));
+  for (int i = 0; i < 50; ++i) below.link("same" + std::to_string(i), "big");
+  ASSERT_EQ(reason(unpack(below)), "unpacked");
+  Tar tar;
+  for (int i = 0; i < 50; ++i) tar.link("l" + std::to_string(i), "same" + std::to_string(i));
+  const auto ready = unpack(tar);
+  ASSERT_EQ(reason(ready), "unpacked");
+  EXPECT_LT(ready->disk_bytes, 300'000u);
+  EXPECT_EQ(stat_of("l0").st_nlink, 50u);
+  Tar many;
+  for (int i = 0; i < 16'500; ++i) many.file("f" + std::to_string(i), "");
+  ASSERT_EQ(reason(unpack(many)), "unpacked");
+  Tar links;
+  for (int i = 0; i < 16'500; ++i) links.link("l" + std::to_string(i), "f" + std::to_string(i));
+  EXPECT_EQ(reason(unpack(links)), "layer_bomb");
+}
+
 TEST_F(Hostile, ReservedNames) {
   for (const char* name : {".wh.", ".wh..", ".wh...", ".wh.d/f"}) {
     EXPECT_EQ(reason(unpack(Tar().file(name, "x"))), "layer_unsafe") << name;

@@ -292,6 +292,10 @@ Result<> check(const LayerReady& ready) {
   return check_digest(ready.chain_id);
 }
 Result<> check(const ImageReady& ready) {
+  constexpr std::size_t kMostIndexes = 8, kMostNames = 1000;  // a pull follows three indexes
+  if (ready.index_digests.size() > kMostIndexes || ready.names.size() > kMostNames)
+    return make_error(Code::kInvalidArgument, "protocol_error",
+                      "read message of caisson-fetch: an image has too many indexes or names");
   TRY(check_digest(ready.manifest_digest));
   for (const std::string& digest : ready.index_digests) TRY(check_digest(digest));
   return check_digest(ready.config_digest);

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/scope_exit.h"
+#include "image/layer_tree.h"
 #include "sys/tree.h"
 
 namespace caisson::image {
@@ -24,26 +25,19 @@ namespace {
 
 constexpr std::string_view kOverlayAttributes = "user.overlay.";
 
-bool is_whiteout(const struct stat& st) {
-  return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
+/// What of a tree's nature as a layer a copy has.
+enum class Copy {
+  kShown,  ///< nothing: it is what shows
+  kExact,  ///< everything that makes another overlay show the same
+};
+
+/// Of an overlay's attributes those that say what shows, and not where something came from.
+bool is_copied(std::string_view key, Copy kind) {
+  if (!key.starts_with(kOverlayAttributes)) return true;
+  return kind == Copy::kExact && (key.ends_with(".opaque") || key.ends_with(".whiteout"));
 }
 
-bool is_opaque(int dir) {
-  char value = 0;
-  return ::fgetxattr(dir, "user.overlay.opaque", &value, 1) == 1 && value == 'y';
-}
-
-/// `path` below `root`, of directories alone.
-Result<Fd> open_directory(int root, const std::string& path) {
-  open_how how{};
-  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  Fd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
-  if (!fd) return sys_error("open directory of image", path);
-  return fd;
-}
-
-Result<> copy_xattrs(int from, int to, const std::string& name) {
+Result<> copy_xattrs(int from, int to, const std::string& name, Copy kind) {
   if (::flistxattr(from, nullptr, 0) == 0) return {};  // as nearly all have none
   std::string names(64 << 10, '\0'), value(64 << 10, '\0');
   const ssize_t size = ::flistxattr(from, names.data(), names.size());
@@ -51,7 +45,7 @@ Result<> copy_xattrs(int from, int to, const std::string& name) {
   for (ssize_t at = 0; at < size;) {
     const std::string_view key(names.c_str() + at);
     at += static_cast<ssize_t>(key.size()) + 1;
-    if (key.starts_with(kOverlayAttributes)) continue;
+    if (!is_copied(key, kind)) continue;
     const ssize_t length = ::fgetxattr(from, key.data(), value.data(), value.size());
     if (length < 0) return sys_error("read attribute of", name);
     if (::fsetxattr(to, key.data(), value.data(), static_cast<std::size_t>(length), 0) < 0 &&
@@ -62,10 +56,11 @@ Result<> copy_xattrs(int from, int to, const std::string& name) {
 }
 
 /// Owner, mode (after the owner, whose change takes setuid away), attributes, times.
-Result<> copy_attributes(int from, const struct stat& st, int to, const std::string& name) {
+Result<> copy_attributes(int from, const struct stat& st, int to, const std::string& name,
+                         Copy kind) {
   if (::fchown(to, st.st_uid, st.st_gid) < 0) return sys_error("set owner of", name);
   if (::fchmod(to, st.st_mode & 07777) < 0) return sys_error("set mode of", name);
-  TRY(copy_xattrs(from, to, name));
+  TRY(copy_xattrs(from, to, name, kind));
   const timespec times[2] = {st.st_mtim, st.st_mtim};
   if (::futimens(to, times) < 0) return sys_error("set time of", name);
   return {};
@@ -102,7 +97,7 @@ Result<> copy_content(int from, int to, off_t size, const std::string& name) {
 
 class Flattener final {
  public:
-  explicit Flattener(Fd target) : target_(std::move(target)) {}
+  Flattener(Fd target, Copy kind) : target_(std::move(target)), kind_(kind) {}
 
   Result<> run(const std::vector<std::string>& lowers) {
     Directory top;
@@ -122,6 +117,7 @@ class Flattener final {
   struct Directory {
     std::string path = ".";
     std::vector<std::size_t> layers;
+    bool opaque = false;
   };
   struct Name {
     bool directory = false;
@@ -138,7 +134,7 @@ class Flattener final {
     for (auto& [name, what] : names) {
       if (!what.directory) continue;
       if (::mkdirat(to.get(), name.c_str(), 0700) < 0) return sys_error("create directory", name);
-      directories_.push_back({directory.path + "/" + name, std::move(what.layers)});
+      directories_.push_back({directory.path + "/" + name, std::move(what.layers), what.closed});
     }
     return {};
   }
@@ -164,7 +160,8 @@ class Flattener final {
         continue;
       }
       at->second.closed = true;
-      if (fresh && !is_whiteout(st)) TRY(copy(layer, fd, to, path, name, st));
+      if (fresh && (kind_ == Copy::kExact || !is_whiteout(st)))
+        TRY(copy(layer, fd, to, path, name, st));
     }
     return {};
   }
@@ -200,11 +197,11 @@ class Flattener final {
     return {};
   }
 
-  static Result<> copy_file(int from, int to, const std::string& name, const struct stat& st) {
+  Result<> copy_file(int from, int to, const std::string& name, const struct stat& st) const {
     const Fd source = TRY(open_at(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     const Fd copy = TRY(open_at(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     TRY(copy_content(source.get(), copy.get(), st.st_size, name));
-    return copy_attributes(source.get(), st, copy.get(), name);
+    return copy_attributes(source.get(), st, copy.get(), name, kind_);
   }
 
   Result<> finish(const Directory& directory) {
@@ -212,10 +209,14 @@ class Flattener final {
     const Fd to = TRY(open_directory(target_.get(), directory.path));
     struct stat st{};
     if (::fstat(from.get(), &st) < 0) return sys_error("stat", directory.path);
-    return copy_attributes(from.get(), st, to.get(), directory.path);
+    if (kind_ == Copy::kExact && directory.opaque &&
+        ::fsetxattr(to.get(), "user.overlay.opaque", "y", 1, 0) < 0)
+      return sys_error("set attribute of", directory.path);
+    return copy_attributes(from.get(), st, to.get(), directory.path, kind_);
   }
 
   Fd target_;
+  Copy kind_;
   std::vector<Fd> layers_;
   std::vector<Directory> directories_;
   std::map<std::pair<std::size_t, ino_t>, std::string> links_;  ///< first name of each file
@@ -223,16 +224,30 @@ class Flattener final {
 
 }  // namespace
 
-Result<> flatten(const std::vector<std::string>& lowers, int parent, const std::string& name) {
+namespace {
+
+Result<> make(const std::vector<std::string>& lowers, int parent, const std::string& name,
+              Copy kind) {
   const std::string partial = name + ".partial";
   TRY(sys::remove_tree(parent, partial));
   if (::mkdirat(parent, partial.c_str(), 0700) < 0) return sys_error("create directory", partial);
   ScopeExit undo([&] { [[maybe_unused]] Result<> removed = sys::remove_tree(parent, partial); });
-  TRY(Flattener(TRY(open_at(parent, partial, O_RDONLY | O_DIRECTORY | O_NOFOLLOW))).run(lowers));
+  Fd target = TRY(open_at(parent, partial, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  TRY(Flattener(std::move(target), kind).run(lowers));
   if (::renameat(parent, partial.c_str(), parent, name.c_str()) < 0)
     return sys_error("rename into place", name);
   undo.release();
   return {};
+}
+
+}  // namespace
+
+Result<> flatten(const std::vector<std::string>& lowers, int parent, const std::string& name) {
+  return make(lowers, parent, name, Copy::kShown);
+}
+
+Result<> copy_layers(const std::vector<std::string>& trees, int parent, const std::string& name) {
+  return make(trees, parent, name, Copy::kExact);
 }
 
 }  // namespace caisson::image

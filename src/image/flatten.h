@@ -1,4 +1,4 @@
-// Flatten: the layers of an image as one directory, for boxes without an overlay.
+// Copies of layers: all as one directory, for boxes without an overlay; one as another layer.
 #pragma once
 
 #include <string>
@@ -14,5 +14,9 @@ namespace caisson::image {
 /// attributes are kept. Half a copy never has the name. The trees are hostile: nothing in them is
 /// followed.
 Result<> flatten(const std::vector<std::string>& lowers, int parent, const std::string& name);
+
+/// Makes one layer of several, so that an overlay with it shows what it shows with them: whiteouts
+/// and opaque directories stay. Otherwise as flatten().
+Result<> copy_layers(const std::vector<std::string>& trees, int parent, const std::string& name);
 
 }  // namespace caisson::image

@@ -17,7 +17,7 @@
 namespace caisson::shim {
 
 /// What a connection is for, decided by its first request.
-enum class Role { kNew, kMain, kWaiter, kExec };
+enum class Role { kNew, kMain, kWaiter, kExec, kHolder };
 
 class Connection final {
  public:

@@ -19,8 +19,9 @@ using backend::ProcessEvent;
 using backend::ProcessId;
 
 Result<> Shim::start() {
+  open_accounts();
   const std::string data = box_.layout.box(box_.id);
-  log_.emplace(data, box_.spec.limits.output.max_bytes);
+  log_.emplace(data, box_.spec.limits.output);
   output_.emplace(poller_, *log_,
                   [this](std::uint32_t stream, std::uint64_t offset, std::string_view bytes) {
                     for (auto& [fd, connection] : connections_) {
@@ -32,6 +33,7 @@ Result<> Shim::start() {
                     if (limit.action == OutputAction::kKill && output_->total() > limit.max_bytes)
                       end_box(ExitReason::kOutputLimit);
                     update_room();
+                    note_activity();
                   });
   directory_ = TRY(open_fd(data, O_PATH | O_DIRECTORY));
   listener_ = TRY(sys::listen_at(directory_.get(), backend::Layout::socket(box_.id)));
@@ -109,6 +111,7 @@ void Shim::on_started(ProcessId id) {
   if (id == kMainProcess) {
     started_->stages.push_back({"exec", std::chrono::nanoseconds(boot_ns() - exec_began_ns_)});
     main_started_ns_ = process.started_ns;
+    started_->started_ns = wall_ns();
     running_ = true;
     start_limits();
     poller_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
@@ -120,34 +123,38 @@ void Shim::on_started(ProcessId id) {
       flush(*client->second);
     }
     update_room();
+    tell_started();
     return;
   }
-  if (client == connections_.end()) return process.terminal.reset();
-  std::vector<Fd> fds;
-  if (process.terminal) fds.push_back(std::move(process.terminal));
-  client->second->reply({}, std::move(fds));
-  flush(*client->second);
+  if (client == connections_.end()) {
+    process.terminal.reset();
+  } else {
+    std::vector<Fd> fds;
+    if (process.terminal) fds.push_back(std::move(process.terminal));
+    client->second->reply({}, std::move(fds));
+    flush(*client->second);
+  }
+  tell_exec_started(id);
 }
 
 /// From the request on: what a box does to a process of its own between fork and exec must not
 /// stop the clock.
-void Shim::limit_time(ProcessId id) {
-  Process& process = processes_[id];
-  if (process.wall_time)
-    process.timer = poller_.after(process.wall_time->count(), [this, id] {
-      const auto found = processes_.find(id);
-      if (found == processes_.end()) return;
-      found->second.timer.reset();
-      if (!found->second.facts.ended_by_us) found->second.facts.ended_by_us = ExitReason::kTimeout;
-      [[maybe_unused]] Result<> sent = sandbox_->signal(id, SIGKILL, true);
-    });
+void Shim::limit_time(ProcessId id, std::chrono::nanoseconds time) {
+  processes_[id].wall_time.start(poller_, time.count(), [this, id] {
+    const auto found = processes_.find(id);
+    if (found == processes_.end()) return;
+    if (!found->second.facts.ended_by_us) found->second.facts.ended_by_us = ExitReason::kTimeout;
+    [[maybe_unused]] Result<> sent = sandbox_->signal(id, SIGKILL, true);
+  });
 }
 
 void Shim::on_failed(ProcessId id, const Error& error) {
   if (id == kMainProcess) return fail_start(error);
-  if (processes_[id].timer) poller_.cancel(*processes_[id].timer);
+  processes_[id].wall_time.cancel();
+  tell_exec_failed(id, error);
   const auto client = connections_.find(processes_[id].client);
   processes_.erase(id);
+  note_activity();
   if (client == connections_.end()) return;
   client->second->role = Role::kNew;
   client->second->process = kMainProcess;
@@ -159,7 +166,7 @@ void Shim::on_exec_ended(const ProcessEvent& event) {
   const auto found = processes_.find(event.id);
   if (found == processes_.end()) return;
   Process& process = found->second;
-  if (process.timer) poller_.cancel(*process.timer);
+  process.wall_time.cancel();
   process.facts.wait_status = event.status;
   process.facts.oom_killed = sandbox_->oom_kills() > process.oom_before;
   process.facts.fork_refused = sandbox_->pid_limit_hits() > 0;
@@ -169,18 +176,22 @@ void Shim::on_exec_ended(const ProcessEvent& event) {
   info.usage.cpu_user = event.cpu_user;
   info.usage.cpu_system = event.cpu_system;
   const auto client = connections_.find(process.client);
-  processes_.erase(found);
-  if (client == connections_.end()) return;
-  client->second->send_exit(info);
-  flush(*client->second);
+  if (client != connections_.end()) {
+    client->second->send_exit(info);
+    flush(*client->second);
+  }
+  tell_exec_ended(event.id, info);
+  processes_.erase(event.id);
+  note_activity();
 }
 
 void Shim::start_limits() {
   const Limits& limits = box_.spec.limits;
   if (limits.wall_time)
-    poller_.after(limits.wall_time->count(), [this] { end_box(ExitReason::kTimeout); });
+    wall_time_.start(poller_, limits.wall_time->count(), [this] { end_box(ExitReason::kTimeout); });
   if (limits.cpu_time) check_cpu_time();
   if (limits.disk_bytes) check_disk();
+  note_activity();
 }
 
 /// CPU time grows at most as fast as all processors run, so the next look can be that far away.
@@ -211,6 +222,18 @@ void Shim::end_box(ExitReason reason) {
   end_sandbox();
 }
 
+void Shim::stop_box(ExitReason reason, std::chrono::nanoseconds grace) {
+  EndingFacts& facts = processes_[kMainProcess].facts;
+  const int number = box_.spec.stop_signal.empty()
+                         ? SIGTERM
+                         : parse_signal(box_.spec.stop_signal).value_or(SIGTERM);
+  facts.sent_signals.insert(number);
+  if (!facts.ended_by_us) facts.ended_by_us = reason;
+  [[maybe_unused]] Result<> sent = sandbox_->signal(kMainProcess, number, false);
+  [[maybe_unused]] Result<> resumed = resume();
+  poller_.after(grace.count(), [this, reason] { end_box(reason); });
+}
+
 void Shim::end_sandbox() {
   constexpr std::int64_t kPatience = 2'000'000'000;
   // A flood of output, say, is noticed again and again until the end.
@@ -219,6 +242,8 @@ void Shim::end_sandbox() {
   for (auto& [id, process] : processes_)
     if (id != kMainProcess && !process.facts.ended_by_us)
       process.facts.ended_by_us = ExitReason::kKilled;
+  // What stands still neither ends nor accounts for itself.
+  [[maybe_unused]] Result<> resumed = resume();
   sandbox_->end();
   poller_.after(kPatience, [this] {
     if (sandbox_) sandbox_->kill_all();
@@ -247,6 +272,7 @@ void Shim::finish() {
   // The record is written before anybody is told, so that no client knows more than the next
   // process to open the home.
   [[maybe_unused]] Result<> kept = keep_record(backend::encode_ended(record));
+  tell_ended(record.exit);
   close_listener();
   for (auto& [id, process] : processes_) {
     if (id == kMainProcess) continue;
@@ -257,6 +283,7 @@ void Shim::finish() {
     info.duration = std::chrono::nanoseconds(boot_ns() - process.started_ns);
     info.usage.wall = info.duration;
     client->second->send_exit(info);
+    tell_exec_ended(id, info);
   }
   for (auto& [fd, connection] : connections_)
     if (connection->role == Role::kMain || connection->role == Role::kWaiter)

@@ -1,11 +1,13 @@
 #include "shim/log.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -21,8 +23,22 @@ bool Log::open() {
   return file_.valid();
 }
 
+/// What was in the older file is dropped.
+void Log::rotate() {
+  if (!file_) return;
+  const std::string path = directory_ + "/logs/output.log";
+  if (::rename(path.c_str(), (path + ".1").c_str()) < 0) return;
+  file_.reset();
+  dropped_ += std::exchange(rotated_, std::exchange(in_file_, 0));
+}
+
 void Log::append(Stream stream, std::string_view data) {
-  const std::uint64_t room = max_bytes_ - std::min(max_bytes_, written_);
+  if (rotates_ && data.size() > max_bytes_) {  // the newest of it
+    dropped_ += data.size() - max_bytes_;
+    data.remove_prefix(data.size() - max_bytes_);
+  }
+  if (rotates_ && in_file_ > 0 && in_file_ + data.size() > max_bytes_) rotate();
+  const std::uint64_t room = max_bytes_ - std::min(max_bytes_, in_file_);
   std::string_view kept = data.substr(0, std::min<std::uint64_t>(room, data.size()));
   if (!kept.empty() && open()) {
     char header[16] = {};
@@ -41,6 +57,7 @@ void Log::append(Stream stream, std::string_view data) {
   }
   if (failed_) kept = {};
   written_ += kept.size();
+  in_file_ += kept.size();
   dropped_ += data.size() - kept.size();
 }
 

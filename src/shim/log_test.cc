@@ -38,7 +38,7 @@ std::vector<Record> records_of(const std::string& directory) {
 
 TEST(Log, NothingIsMadeForNothing) {
   const TestDirectory test;
-  Log log(test.path(), 100);
+  Log log(test.path(), OutputLimit{100});
   log.append(Stream::kStdout, "");
   EXPECT_FALSE(std::filesystem::exists(test / "logs"));
 }
@@ -46,7 +46,7 @@ TEST(Log, NothingIsMadeForNothing) {
 TEST(Log, KeepsStreamTimeAndBytes) {
   const TestDirectory test;
   const std::int64_t before = wall_ns();
-  Log log(test.path(), 100);
+  Log log(test.path(), OutputLimit{100});
   log.append(Stream::kStdout, "out");
   log.append(Stream::kStderr, std::string("e\0r", 3));
   const auto records = records_of(test.path());
@@ -64,7 +64,7 @@ TEST(Log, KeepsStreamTimeAndBytes) {
 
 TEST(Log, StopsAtItsMaximumAndCountsTheRest) {
   const TestDirectory test;
-  Log log(test.path(), 10);
+  Log log(test.path(), OutputLimit{10});
   log.append(Stream::kStdout, "12345678");
   log.append(Stream::kStderr, "abcdef");
   log.append(Stream::kStdout, "more");
@@ -84,7 +84,7 @@ TEST(Log, FullDiskEndsItAndLeavesWholeRecords) {
               ::signal(SIGXFSZ, SIG_IGN);
               const rlimit small{1000, 1000};
               ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-              Log log(test.path(), 1u << 20);
+              Log log(test.path(), OutputLimit{1u << 20});
               log.append(Stream::kStdout, std::string(500, 'a'));
               log.append(Stream::kStdout, std::string(600, 'b'));
               log.append(Stream::kStdout, "c");

@@ -37,7 +37,7 @@ class MainOutputTest : public testing::Test {
 
   TestDirectory test_;
   Poller poller_ = Poller::create().value();
-  Log log_{test_.path(), 1u << 20};
+  Log log_{test_.path(), OutputLimit{1u << 20}};
   std::optional<MainOutput> output_;
   std::function<void(std::string_view)> on_data_;
   std::string seen_[2];

@@ -8,8 +8,11 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "container/container.h"
+#include "image/diff.h"
 #include "image/disk_image.h"
+#include "image/flatten.h"
 #include "sys/socket.h"
 #include "sys/tree.h"
 
@@ -89,7 +92,9 @@ bool Shim::on_frame(Connection& connection, const wire::Frame& frame) {
 void Shim::on_request(Connection& connection, backend::Request request) {
   const bool start = std::holds_alternative<backend::StartRequest>(request) ||
                      std::holds_alternative<backend::RemoveRequest>(request) ||
-                     std::holds_alternative<backend::DiskRequest>(request);
+                     std::holds_alternative<backend::DiskRequest>(request) ||
+                     std::holds_alternative<backend::CopyRequest>(request) ||
+                     std::holds_alternative<backend::DiffRequest>(request);
   if (start == (sandbox_ != nullptr) || (!start && (!running_ || done_))) {
     connection.reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
                                           "the box is not in a state for this request")});
@@ -113,7 +118,10 @@ void Shim::drop(int fd) {
   connections_.erase(found);
   for (auto& [id, process] : processes_)
     if (process.client == fd) process.client = -1;
+  std::erase_if(waiting_, [fd](const auto& waiting) { return waiting.first == fd; });
+  release_hold();
   update_room();
+  note_activity();
 }
 
 /// Output is read only as fast as the slowest attached client takes it; with nobody attached it
@@ -131,6 +139,7 @@ void Shim::attach(Connection& connection, const std::optional<backend::Started>&
   connection.grant(wire::kInitialCredit);
   backend::Reply reply;
   reply.started = started;
+  note_activity();
   std::vector<Fd> fds;
   if (box_.spec.tty) {
     if (Result<Fd> master = duplicate(output_->out_fd())) fds.push_back(std::move(*master));
@@ -149,11 +158,16 @@ void Shim::handle(Connection& connection, backend::StartRequest request) {
 }
 
 void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
+  if (paused_ == Paused::kHeld) {
+    waiting_.emplace_back(connection.fd(), request);
+    return;
+  }
   const ExecSpec& spec = request.spec;
   const std::vector<Fd> fds = connection.take_fds();
   backend::Stdio stdio;
   Process process;
   const auto prepare = [&]() -> Result<> {
+    TRY(wake());
     if (spec.tty) {
       backend::Terminal terminal =
           TRY(sandbox_->open_terminal(spec.user.empty() ? box_.spec.user : spec.user));
@@ -182,13 +196,18 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
     connection.reply({.error = spawned.error()});
     return;
   }
+  process.command = spec.command;
+  process.user = spec.user;
+  process.has_terminal = spec.tty;
+  process.asked_ns = boot_ns();
   connection.role = Role::kExec;
   connection.process = next_process_;
   process.client = connection.fd();
-  process.wall_time = spec.wall_time;
   process.oom_before = sandbox_->oom_kills();
   processes_[next_process_] = std::move(process);
-  limit_time(next_process_++);
+  if (spec.wall_time) limit_time(next_process_, *spec.wall_time);
+  ++next_process_;
+  note_activity();
 }
 
 void Shim::handle(Connection& connection, backend::AttachRequest) { attach(connection, {}); }
@@ -200,8 +219,10 @@ void Shim::handle(Connection& connection, backend::SignalRequest request) {
   backend::Reply reply;
   if (found != processes_.end()) {
     found->second.facts.sent_signals.insert(request.number);
-    if (Result<> sent = sandbox_->signal(connection.process, request.number, false); !sent)
-      reply.error = sent.error();
+    Result<> sent = sandbox_->signal(connection.process, request.number, false);
+    // Other signals wait until a paused box goes on, as pending ones do.
+    if (sent && request.number == SIGKILL) sent = resume();
+    if (!sent) reply.error = sent.error();
   }
   if (connection.role == Role::kNew) connection.reply(reply);
 }
@@ -219,14 +240,7 @@ void Shim::handle(Connection& connection, backend::KillRequest request) {
 }
 
 void Shim::handle(Connection& connection, backend::StopRequest request) {
-  EndingFacts& facts = processes_[kMainProcess].facts;
-  const int number = box_.spec.stop_signal.empty()
-                         ? SIGTERM
-                         : parse_signal(box_.spec.stop_signal).value_or(SIGTERM);
-  facts.sent_signals.insert(number);
-  if (!facts.ended_by_us) facts.ended_by_us = ExitReason::kKilled;
-  [[maybe_unused]] Result<> sent = sandbox_->signal(kMainProcess, number, false);
-  poller_.after(request.grace.count(), [this] { end_box(ExitReason::kKilled); });
+  stop_box(ExitReason::kKilled, request.grace);
   if (connection.role == Role::kNew) connection.reply({});
 }
 
@@ -244,6 +258,29 @@ void Shim::handle(Connection& connection, const backend::DiskRequest& request) {
   });
 }
 
+void Shim::handle(Connection& connection, const backend::CopyRequest& request) {
+  without_box(connection, [&]() -> Result<> {
+    Fd parent = TRY(open_fd(request.directory, O_RDONLY | O_DIRECTORY));
+    return image::copy_layers(request.trees, parent.get(), request.name);
+  });
+}
+
+void Shim::handle(Connection& connection, const backend::DiffRequest& request) {
+  const std::vector<Fd> fds = connection.take_fds();
+  without_box(connection, [&]() -> Result<> {
+    if (fds.empty())
+      return make_error(Code::kInvalidArgument, "protocol_error", "compare: no descriptor came");
+    std::string text;
+    TRY(image::compare_layers(request.before, request.after, [&](const Change& change) {
+      text += static_cast<char>(change.kind) + change.path + '\0';
+      return text.size() < (1 << 20)
+                 ? Result<>()
+                 : write_all(fds[0].get(), std::exchange(text, {}), "differences");
+    }));
+    return write_all(fds[0].get(), text, "differences");
+  });
+}
+
 /// Work that needs the ids of boxes, and nothing else of this program.
 void Shim::without_box(Connection& connection, const std::function<Result<>()>& work) {
   Result<> done = container::enter_box_ids();
@@ -252,6 +289,10 @@ void Shim::without_box(Connection& connection, const std::function<Result<>()>& 
   if (!done) reply.error = done.error();
   connection.reply(reply);
   done_ = true;
+}
+
+void Shim::handle(Connection& connection, backend::StartedRequest) {
+  connection.reply({.started = started_});
 }
 
 void Shim::handle(Connection& connection, backend::StatsRequest) {

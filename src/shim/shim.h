@@ -10,10 +10,13 @@
 #include "backend/sandbox.h"
 #include "container/container.h"
 #include "shim/connection.h"
+#include "shim/countdown.h"
 #include "shim/ending.h"
 #include "shim/log.h"
 #include "shim/main_output.h"
 #include "shim/poller.h"
+#include "telemetry/audit.h"
+#include "telemetry/metrics.h"
 
 namespace caisson::shim {
 
@@ -45,9 +48,32 @@ class Shim final {
   void handle(Connection&, backend::KillRequest);
   void handle(Connection&, backend::StopRequest);
   void handle(Connection&, backend::StatsRequest);
+  void handle(Connection&, backend::StartedRequest);
+  void handle(Connection&, const backend::CopyRequest&);
+  void handle(Connection&, const backend::DiffRequest&);
+  void handle(Connection&, backend::PauseRequest);
+  void handle(Connection&, backend::ResumeRequest);
   void handle(Connection&, const backend::RemoveRequest&);
   void handle(Connection&, const backend::DiskRequest&);
   void without_box(Connection&, const std::function<Result<>()>& work);
+
+  // pausing.cc
+  enum class Paused { kNot, kByCaller, kByItself, kHeld };
+  Result<> pause(Paused why);
+  Result<> resume();
+  Result<> wake();
+  void note_activity();
+  void become_idle();
+  void release_hold();
+
+  // account.cc: what the audit log and the metrics are told
+  void open_accounts();
+  void tell_started();
+  void tell_ended(const ExitInfo& exit);
+  void tell_exec_started(backend::ProcessId id);
+  void tell_exec_ended(backend::ProcessId id, const ExitInfo& exit);
+  void tell_exec_failed(backend::ProcessId id, const Error& error);
+  void tell_paused(std::string_view event, Paused why);
 
   // lifetime.cc: the box from start to end
   Result<> start();
@@ -55,7 +81,7 @@ class Shim final {
   void on_sandbox();
   void on_event(const backend::ProcessEvent& event);
   void on_started(backend::ProcessId id);
-  void limit_time(backend::ProcessId id);
+  void limit_time(backend::ProcessId id, std::chrono::nanoseconds time);
   void on_failed(backend::ProcessId id, const Error& error);
   void on_exec_ended(const backend::ProcessEvent& event);
   void start_limits();
@@ -63,6 +89,8 @@ class Shim final {
   void check_disk();
   /// Ends the whole box because of `reason`; the first reason counts.
   void end_box(ExitReason reason);
+  /// The stop signal, then after `grace` the end.
+  void stop_box(ExitReason reason, std::chrono::nanoseconds grace);
   void end_sandbox();
   void finish();
   void fail_start(const Error& error);
@@ -75,8 +103,11 @@ class Shim final {
     int client = -1;  ///< the connection that waits for it
     std::int64_t started_ns = 0;
     EndingFacts facts;
-    std::optional<std::chrono::nanoseconds> wall_time;
-    std::optional<Poller::TimerId> timer;
+    Countdown wall_time;
+    std::vector<std::string> command;  ///< of an exec, with user and kind, for the audit log
+    std::string user;
+    bool has_terminal = false;
+    std::int64_t asked_ns = 0;
     Fd terminal;  ///< master, until it is handed to the client
     std::uint64_t oom_before = 0;
   };
@@ -87,6 +118,8 @@ class Shim final {
   backend::StartRequest box_;
   std::vector<Fd> held_;  ///< came with the request: what keeps the root file system there
   std::unique_ptr<backend::Sandbox> sandbox_;
+  std::optional<telemetry::Metrics> metrics_;
+  std::optional<telemetry::AuditLog> audit_;
   std::optional<Log> log_;
   std::optional<MainOutput> output_;
   std::optional<backend::Started> started_;
@@ -96,7 +129,10 @@ class Shim final {
   std::vector<std::unique_ptr<Connection>> dropped_;  ///< freed when no handler is running
   std::map<backend::ProcessId, Process> processes_;
   backend::ProcessId next_process_ = backend::kMainProcess + 1;
-  std::int64_t main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
+  std::int64_t asked_ns_ = 0, main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
+  Countdown wall_time_, idle_time_;
+  Paused paused_ = Paused::kNot;
+  std::vector<std::pair<int, backend::ExecRequest>> waiting_;  ///< connection; for a hold's end
   bool running_ = false;
   bool ending_ = false;  ///< the sandbox was asked to end
   bool done_ = false;

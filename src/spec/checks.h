@@ -17,6 +17,8 @@ inline constexpr std::array<std::string_view, 11> kLimitNames = {
 Result<> check_limits(const Limits& limits);
 Result<> check_mount(const Mount& mount);
 Result<> check_mounts(const std::vector<Mount>& mounts);
+/// Of a box or a snapshot; empty is fine. `name_invalid`.
+Result<> check_name(std::string_view name);
 /// No NUL byte: it would end the string early in the kernel.
 Result<> check_no_nul(std::string_view what, std::string_view text);
 

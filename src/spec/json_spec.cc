@@ -120,6 +120,8 @@ Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
   in.field("auto_remove", out.auto_remove);
   in.field("labels", out.labels);
   in.field("stop_signal", out.stop_signal);
+  in.field("idle_timeout_ns", out.idle_timeout);
+  in.field("idle_action", out.idle_action);
   in.field("allow_missing", out.allow_missing);
   return in.finish();
 }
@@ -180,6 +182,8 @@ json encode(const BoxSpec& spec) {
   object["auto_remove"] = spec.auto_remove;
   object["labels"] = encode_text_map(spec.labels);
   object["stop_signal"] = encode_text(spec.stop_signal);
+  put(object, "idle_timeout_ns", spec.idle_timeout);
+  object["idle_action"] = name_of(spec.idle_action);
   object["allow_missing"] =
       encode(std::vector<std::string>(spec.allow_missing.begin(), spec.allow_missing.end()));
   return object;

@@ -1,4 +1,5 @@
 // What a record holds beside its spec: the ending, the figures, the timings.
+#include "caisson/runtime.h"
 #include "spec/json_reader.h"
 #include "spec/state_json.h"
 
@@ -175,6 +176,28 @@ std::string rfc3339(std::int64_t ns) {
 }  // namespace spec
 
 std::string to_json(const BoxInfo& info) { return spec::encode(info).dump(); }
+std::string to_json(const SnapshotInfo& info) {
+  const nlohmann::json object = {{"id", info.id},
+                                 {"box_id", info.box_id},
+                                 {"name", spec::encode_text(info.name)},
+                                 {"note", spec::encode_text(info.note)},
+                                 {"created", spec::rfc3339(info.created_ns)},
+                                 {"bytes", info.bytes}};
+  return object.dump();
+}
+std::string to_json(const Health& health) {
+  nlohmann::json object = {{"boxes", health.boxes},
+                           {"active", health.active},
+                           {"failed", health.failed},
+                           {"disk_free_bytes", health.disk_free_bytes},
+                           {"disk_total_bytes", health.disk_total_bytes},
+                           {"warnings", spec::encode(health.warnings)}};
+  if (health.last_created_ns) {
+    object["last_created"] = spec::rfc3339(*health.last_created_ns);
+    object["last_created_ns"] = *health.last_created_ns;
+  }
+  return object.dump();
+}
 std::string to_json(const ExitInfo& info) { return spec::encode(info).dump(); }
 std::string to_json(const Usage& usage) { return spec::encode(usage).dump(); }
 

@@ -35,7 +35,9 @@ std::span<const Name<SeccompMode>> names(SeccompMode) {
 
 std::span<const Name<OutputAction>> names(OutputAction) {
   static constexpr Name<OutputAction> kNames[] = {
-      {OutputAction::kStopCollecting, "stop-collecting"}, {OutputAction::kKill, "kill"}};
+      {OutputAction::kStopCollecting, "stop-collecting"},
+      {OutputAction::kRotate, "rotate"},
+      {OutputAction::kKill, "kill"}};
   return kNames;
 }
 
@@ -50,6 +52,12 @@ std::span<const Name<RootfsStrategy>> names(RootfsStrategy) {
   static constexpr Name<RootfsStrategy> kNames[] = {{RootfsStrategy::kOverlay, "overlay"},
                                                     {RootfsStrategy::kMerged, "merged"},
                                                     {RootfsStrategy::kDisk, "disk"}};
+  return kNames;
+}
+
+std::span<const Name<IdleAction>> names(IdleAction) {
+  static constexpr Name<IdleAction> kNames[] = {{IdleAction::kPause, "pause"},
+                                                {IdleAction::kStop, "stop"}};
   return kNames;
 }
 
@@ -100,6 +108,7 @@ std::string_view to_string(Profile profile) { return spec::name_of(profile); }
 std::string_view to_string(Network network) { return spec::name_of(network); }
 std::string_view to_string(PullPolicy policy) { return spec::name_of(policy); }
 std::string_view to_string(RootfsStrategy strategy) { return spec::name_of(strategy); }
+std::string_view to_string(IdleAction action) { return spec::name_of(action); }
 std::string_view to_string(BoxState state) { return spec::name_of(state); }
 std::string_view to_string(ExitReason reason) { return spec::name_of(reason); }
 

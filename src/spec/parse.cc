@@ -105,7 +105,7 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text) {
 Result<OutputLimit> parse_output_limit(std::string_view text) {
   const auto fault = [&](std::string_view cause) {
     return invalid("output_limit_invalid", format("parse output limit {}: {}", quote(text), cause),
-                   "write it like 10m, 10m:kill or 10m:stop-collecting");
+                   "write it like 10m, 10m:kill, 10m:rotate or 10m:stop-collecting");
   };
   const std::size_t colon = text.find(':');
   const Result<std::uint64_t> size = parse_size(text.substr(0, colon));
@@ -143,6 +143,10 @@ Result<PullPolicy> parse_pull_policy(std::string_view text) {
 
 Result<RootfsStrategy> parse_rootfs_strategy(std::string_view text) {
   return parse_name<RootfsStrategy>(text, "rootfs_unknown", "rootfs strategy");
+}
+
+Result<IdleAction> parse_idle_action(std::string_view text) {
+  return parse_name<IdleAction>(text, "idle_action_unknown", "idle action");
 }
 
 }  // namespace caisson

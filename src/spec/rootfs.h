@@ -2,6 +2,7 @@
 // isolations.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,13 @@ struct HostView {
 };
 
 struct Rootfs {
-  /// Below `lower_parent` when that is set, else absolute: directories, topmost first.
+  /// Directories, topmost first: absolute paths, or names in `lower_parent`.
   std::vector<std::string> lowers;
-  /// The directory all lowers are in (`<home>/layers`): one id-mapped mount shows all of them.
+  /// `<home>/layers`: one id-mapped mount shows all lowers that are in it.
   std::string lower_parent;
+  /// What distinguishes the writable layer from earlier ones of the box; empty: the first.
+  std::string generation;
+  std::uint64_t written_bytes = 0;  ///< what lowers hold that boxes wrote: counts as the box's own
   RootfsStrategy strategy = RootfsStrategy::kOverlay;
   std::vector<std::string> volumes;  ///< stay writable when the root is read-only
   std::vector<HostView> views;
@@ -27,5 +31,15 @@ struct Rootfs {
   std::string workdir = "/";  ///< where commands start unless told otherwise
   friend bool operator==(const Rootfs&, const Rootfs&) = default;
 };
+
+/// The path of one of its lowers.
+inline std::string lower_path(const Rootfs& rootfs, const std::string& lower) {
+  return lower.starts_with('/') ? lower : rootfs.lower_parent + "/" + lower;
+}
+/// The name, in the box's directory, of what the box writes into.
+inline std::string writable_name(const Rootfs& rootfs) {
+  const std::string kind = rootfs.strategy == RootfsStrategy::kMerged ? "rootfs" : "upper";
+  return rootfs.generation.empty() ? kind : kind + "." + rootfs.generation;
+}
 
 }  // namespace caisson

@@ -29,17 +29,6 @@ constexpr std::size_t kLongestUserName = 32;  // useradd(8)
 constexpr std::size_t kLongestHostname = 64;  // __NEW_UTS_LEN
 constexpr std::size_t kLongestLabel = 63;     // RFC 1035 section 2.3.4
 
-Result<> check_name(std::string_view name) {
-  if (name.empty()) return {};
-  const bool fits = name.size() <= kLongestName && is_alnum(name.front()) &&
-                    std::ranges::all_of(name, [](char c) {
-                      return is_alnum(c) || c == '_' || c == '.' || c == '-';
-                    });
-  if (fits) return {};
-  return invalid("name_invalid", format("validate name {}: not a valid name", quote(name)),
-                 "a letter or digit, then up to 127 letters, digits, '_', '.' or '-'");
-}
-
 Result<spec::ImageSource> check_source(std::string_view text) {
   TRY(check_no_nul("source", text));
   Result<spec::ImageSource> source = spec::parse_source(text);
@@ -186,8 +175,19 @@ Result<> check_allow_missing(const std::set<std::string>& names) {
 
 }  // namespace
 
+Result<> spec::check_name(std::string_view name) {
+  if (name.empty()) return {};
+  const bool fits = name.size() <= kLongestName && is_alnum(name.front()) &&
+                    std::ranges::all_of(name, [](char c) {
+                      return is_alnum(c) || c == '_' || c == '.' || c == '-';
+                    });
+  if (fits) return {};
+  return invalid("name_invalid", format("validate name {}: not a valid name", quote(name)),
+                 "a letter or digit, then up to 127 letters, digits, '_', '.' or '-'");
+}
+
 Result<> validate(const BoxSpec& spec) {
-  TRY(check_name(spec.name));
+  TRY(spec::check_name(spec.name));
   const bool image = is_image(TRY(check_source(spec.source)));
   TRY(check_image_options(spec, image));
   TRY(check_command(spec, image));
@@ -201,6 +201,7 @@ Result<> validate(const BoxSpec& spec) {
   TRY(check_security(spec.security));
   TRY(check_labels(spec.labels));
   if (!spec.stop_signal.empty()) TRY(parse_signal(spec.stop_signal));
+  if (spec.idle_timeout) TRY(spec::check_limits(Limits{.wall_time = spec.idle_timeout}));
   TRY(check_allow_missing(spec.allow_missing));
   return {};
 }

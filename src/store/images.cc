@@ -265,7 +265,11 @@ Result<> ImageState::collect(const std::function<Result<>(const Referenced&)>& s
     return {};
   };
   TRY(take("SELECT digest FROM image_blobs", referenced.blobs));
-  TRY(take("SELECT chain_id FROM image_layers", referenced.chains));
+  TRY(take(
+      "SELECT chain_id FROM image_layers UNION SELECT 'sha256:' || layer FROM box_layers "
+      "UNION SELECT 'sha256:' || id FROM boxes UNION SELECT 'sha256:' || generation FROM boxes "
+      "WHERE generation <> ''",
+      referenced.chains));
   TRY(take("SELECT id FROM images", referenced.images));
   {
     Statement s = TRY(database().prepare("SELECT chain_id, disk_bytes FROM layers"));

@@ -136,7 +136,9 @@ TEST(SchemaTwo, AHomeOfTheFirstVersionIsBroughtUpToDate) {
     ASSERT_TRUE(old.execute(
         "DROP TABLE image_blobs; DROP TABLE image_layers; DROP TABLE image_names; DROP TABLE "
         "images;"
-        "DROP TABLE layers; DROP INDEX boxes_by_image; ALTER TABLE boxes DROP COLUMN image;"
+        "DROP TABLE layers; DROP TRIGGER box_gone; DROP TABLE snapshots; DROP TABLE box_layers;"
+        "ALTER TABLE boxes DROP COLUMN generation; DROP INDEX boxes_by_image; ALTER TABLE boxes "
+        "DROP COLUMN image;"
         "ALTER TABLE boxes DROP COLUMN rootfs_json; PRAGMA user_version=1;"
         "INSERT INTO boxes VALUES "
         "('01',NULL,'stopped',1,NULL,NULL,NULL,NULL,'',0,'','','','','{}')"));

@@ -78,6 +78,34 @@ CREATE TABLE image_blobs (
 CREATE INDEX image_blobs_by_digest ON image_blobs (digest);
 CREATE TABLE layers (chain_id TEXT PRIMARY KEY NOT NULL, disk_bytes INTEGER NOT NULL) WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE boxes ADD COLUMN generation TEXT NOT NULL DEFAULT '';
+CREATE TABLE box_layers (
+  owner TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  layer TEXT NOT NULL,
+  whole INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  PRIMARY KEY (owner, position)
+) WITHOUT ROWID;
+CREATE INDEX box_layers_by_layer ON box_layers (layer);
+CREATE TABLE snapshots (
+  id TEXT PRIMARY KEY NOT NULL,
+  box TEXT NOT NULL,
+  name TEXT NOT NULL,
+  note TEXT NOT NULL,
+  created_ns INTEGER NOT NULL,
+  UNIQUE (box, name)
+) WITHOUT ROWID;
+CREATE TRIGGER box_gone AFTER DELETE ON boxes BEGIN
+  DELETE FROM box_layers WHERE owner = OLD.id
+    OR owner IN (SELECT id FROM snapshots WHERE box = OLD.id);
+  DELETE FROM snapshots WHERE box = OLD.id;
+END;
+CREATE TRIGGER snapshot_gone AFTER DELETE ON snapshots BEGIN
+  DELETE FROM box_layers WHERE owner = OLD.id;
+END;
+)sql",
 };
 
 /// The modes hold under any umask.

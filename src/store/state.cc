@@ -10,7 +10,7 @@ namespace {
 #define CAISSON_BOX_COLUMNS                                                              \
   "id, name, state, created_ns, started_ns, finished_ns, shim_pid, init_pid, boot_id, "  \
   "auto_remove, error_reason, exit_json, stages_json, warnings_json, spec_json, image, " \
-  "rootfs_json"
+  "rootfs_json, generation"
 
 constexpr const char* kSelect = "SELECT " CAISSON_BOX_COLUMNS " FROM boxes ";
 
@@ -38,6 +38,7 @@ BoxRow read_row(const Statement& s) {
   row.spec_json = s.text(14);
   row.image = s.text(15);
   row.rootfs_json = s.text(16);
+  row.generation = s.text(17);
   return row;
 }
 
@@ -106,29 +107,32 @@ Result<> State::insert(const BoxRow& row) {
   if (row.image.empty()) return insert_row(row);
   // One transaction, so that nobody removes the image in between.
   Transaction transaction = TRY(Transaction::begin(database_));
-  {
-    Statement s = TRY(database_.prepare("UPDATE images SET used_ns = ?2 WHERE id = ?1"));
-    TRY(s.bind(row.image).bind(row.created_ns).run());
-  }
-  if (database_.changes() == 0)
-    return make_error(Code::kNotFound, "image_not_found",
-                      format("create box: image '{}' has just been removed", row.image));
+  TRY(use_image(row));
   TRY(insert_row(row));
   return transaction.commit();
+}
+
+Result<> State::use_image(const BoxRow& row) {
+  if (row.image.empty()) return {};
+  Statement s = TRY(database_.prepare("UPDATE images SET used_ns = ?2 WHERE id = ?1"));
+  TRY(s.bind(row.image).bind(row.created_ns).run());
+  if (database_.changes() > 0) return {};
+  return make_error(Code::kNotFound, "image_not_found",
+                    format("create box: image '{}' has just been removed", row.image));
 }
 
 Result<> State::insert_row(const BoxRow& row) {
   Result<> inserted;
   {
     Statement s = TRY(database_.prepare("INSERT INTO boxes (" CAISSON_BOX_COLUMNS
-                                        ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+                                        ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
     s.bind(row.id);
     row.name.empty() ? s.bind_null() : s.bind(row.name);
     s.bind(row.state).bind(row.created_ns).bind(row.started_ns).bind(row.finished_ns);
     s.bind(row.shim_pid).bind(row.init_pid).bind(row.boot_id);
     s.bind(std::int64_t{row.auto_remove}).bind(row.error_reason).bind(row.exit_json);
     s.bind(row.stages_json).bind(row.warnings_json).bind(row.spec_json);
-    s.bind(row.image).bind(row.rootfs_json);
+    s.bind(row.image).bind(row.rootfs_json).bind(row.generation);
     inserted = s.run();
   }
   if (!inserted) return clash(database_, row, std::move(inserted).error());

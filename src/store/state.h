@@ -32,6 +32,7 @@ struct BoxRow {
   bool auto_remove = false;
   std::string image;  ///< digest of its image's manifest; the image stays while the row is there
   std::string rootfs_json;  ///< of an image: what its root is made of
+  std::string generation;   ///< of its writable layer, a ULID; empty: the first
   friend bool operator==(const BoxRow&, const BoxRow&) = default;
 };
 
@@ -93,7 +94,9 @@ class State final {
       : mutex_(std::make_unique<std::mutex>()), database_(std::move(database)) {}
 
   friend class ImageState;
+  friend class SnapshotState;
   Result<> insert_row(const BoxRow& row);
+  Result<> use_image(const BoxRow& row);
   Result<> write_meta(std::string_view key, std::string_view value);
 
   std::unique_ptr<std::mutex> mutex_;  // on the heap, so that a State can be moved

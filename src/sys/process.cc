@@ -59,20 +59,54 @@ std::optional<std::chrono::nanoseconds> parse_cpu_time(std::string_view stat) {
   return std::chrono::nanoseconds(ticks * (1'000'000'000 / per_second));
 }
 
+namespace {
+
+/// Calls `use` with the name of every numbered entry of the directory `path` below `proc`.
+template <class Use>
+void each_number(int proc, const std::string& path, const Use& use) {
+  const int copy = ::openat(proc, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* dir = copy < 0 ? nullptr : ::fdopendir(copy);
+  if (dir == nullptr) {
+    if (copy >= 0) ::close(copy);
+    return;
+  }
+  while (const dirent* entry = ::readdir(dir))
+    if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9') use(std::string(entry->d_name));
+  ::closedir(dir);
+}
+
+/// Empty when the process has gone.
+std::string read_stat(int proc, const std::string& path) {
+  Result<Fd> file = open_at(proc, path + "/stat", O_RDONLY);
+  return file ? read_all(file->get(), 4096, "stat").value_or("") : "";
+}
+
+/// The third field: R, S, D, Z, T, t, X.
+char state_of(std::string_view stat) {
+  const auto close = stat.rfind(')');
+  return close == stat.npos || close + 2 >= stat.size() ? 'X' : stat[close + 2];
+}
+
+}  // namespace
+
 std::chrono::nanoseconds proc_cpu_time(int proc) {
   std::chrono::nanoseconds total{0};
-  const int copy = ::openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR* dir = copy < 0 ? nullptr : ::fdopendir(copy);
-  if (dir == nullptr) return total;
-  while (const dirent* entry = ::readdir(dir)) {
-    if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
-    Result<Fd> file = open_at(proc, std::string(entry->d_name) + "/stat", O_RDONLY);
-    if (!file) continue;
-    if (Result<std::string> text = read_all(file->get(), 4096, "stat"))
-      total += parse_cpu_time(*text).value_or(std::chrono::nanoseconds(0));
-  }
-  ::closedir(dir);
+  each_number(proc, ".", [&](const std::string& pid) {
+    total += parse_cpu_time(read_stat(proc, pid)).value_or(std::chrono::nanoseconds(0));
+  });
   return total;
+}
+
+bool all_stopped(int proc) {
+  bool all = true;
+  each_number(proc, ".", [&](const std::string& pid) {
+    if (pid == "1") return;
+    each_number(proc, pid + "/task", [&](const std::string& thread) {
+      const std::string path = pid + "/task/" + thread;
+      all = all && std::string_view("TtZXx").contains(state_of(read_stat(proc, path)));
+    });
+  });
+  return all;
 }
 
 }  // namespace caisson::sys

@@ -23,4 +23,8 @@ std::optional<std::chrono::nanoseconds> parse_cpu_time(std::string_view stat);
 /// The sum over all processes that the procfs at `proc` (a directory descriptor) shows.
 std::chrono::nanoseconds proc_cpu_time(int proc);
 
+/// Whether every thread that the procfs at `proc` shows stands still (stopped, traced or dead),
+/// process 1 excepted.
+bool all_stopped(int proc);
+
 }  // namespace caisson::sys

@@ -123,4 +123,18 @@ Result<> remove_tree(int parent, const std::string& name) {
   return remove_empty(parent, name);
 }
 
+/// Its directory's mode may forbid an ordinary user to move it: the entry ".." is written.
+Result<> move_tree(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
+  if (errno == EEXIST) return {};
+  struct stat info{};
+  if (errno == EACCES && ::lstat(from.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
+      ::chmod(from.c_str(), (info.st_mode & 07777) | 0700) == 0 &&
+      ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+    if (::chmod(to.c_str(), info.st_mode & 07777) < 0) return sys_error("set mode of", to);
+    return {};
+  }
+  return sys_error("move tree to", to);
+}
+
 }  // namespace caisson::sys

@@ -1,0 +1,169 @@
+#include "engine/layers.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/ulid.h"
+#include "engine/images_impl.h"
+#include "engine/record.h"
+#include "image/flatten.h"
+#include "image/rootfs.h"
+#include "sys/tree.h"
+
+namespace caisson::engine {
+namespace {
+
+/// An overlay takes 500 layers; copying joins them long before.
+constexpr std::size_t kMostLayers = 64;
+
+bool exists(const std::string& path) {
+  return ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool is_merged(const BoxSpec& spec) { return spec.rootfs == RootfsStrategy::kMerged; }
+
+/// What a box writes into.
+std::string writable_path(const Runtime::Impl& runtime, const store::BoxRow& row, bool merged) {
+  Rootfs rootfs;
+  rootfs.generation = row.generation;
+  if (merged) rootfs.strategy = RootfsStrategy::kMerged;
+  return runtime.layout.box(row.id) + "/" + writable_name(rootfs);
+}
+
+std::string layer_path(const Runtime::Impl& runtime, const std::string& id) {
+  return runtime.path("layers/" + id);
+}
+
+/// The name as a layer of what the box writes into now.
+const std::string& layer_name(const store::BoxRow& row) {
+  return row.generation.empty() ? row.id : row.generation;
+}
+
+Result<> make_layers_directory(const Runtime::Impl& runtime) {
+  const std::string path = runtime.path("layers");
+  if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
+  return sys_error("create directory", path);
+}
+
+Result<> copy_trees(const Runtime::Impl& runtime, const std::vector<std::string>& trees,
+                    const std::string& name) {
+  TRY(make_layers_directory(runtime));
+  const std::string directory = runtime.path("layers");
+  if (::geteuid() != 0) return ask_shim(runtime, backend::CopyRequest{trees, directory, name});
+  const Fd parent = TRY(open_fd(directory, O_RDONLY | O_DIRECTORY));
+  return image::copy_layers(trees, parent.get(), name);
+}
+
+}  // namespace
+
+Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
+                   const std::vector<store::BoxLayer>& layers) {
+  if (layers.empty()) return base;
+  base.lower_parent = runtime.path("layers");
+  std::vector<std::string> lowers;
+  bool whole = false;
+  for (const store::BoxLayer& layer : layers) {
+    if (whole) break;
+    lowers.push_back(layer.id);
+    whole = layer.whole;
+    base.written_bytes += layer.bytes;
+  }
+  if (whole) base.lowers.clear();
+  base.lowers.insert(base.lowers.begin(), lowers.begin(), lowers.end());
+  return base;
+}
+
+Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
+                        const BoxSpec& spec) {
+  if (!row.image.empty()) return BoxRoot{TRY(rootfs_of(runtime, row)), {}};
+  image::ResolvedSource source = TRY(image::resolve_source(spec.source, runtime.layout.home));
+  source.rootfs.strategy = spec.rootfs;
+  return BoxRoot{std::move(source.rootfs), std::move(source.held)};
+}
+
+Result<BoxRoot> root_of(const Runtime::Impl& runtime, const store::BoxRow& row,
+                        const BoxSpec& spec) {
+  BoxRoot root = TRY(base_of(runtime, row, spec));
+  root.rootfs.generation = row.generation;
+  // Only a box with another generation than the first has layers of its own.
+  if (!row.generation.empty())
+    root.rootfs =
+        with_layers(runtime, std::move(root.rootfs), TRY(runtime.snapshots.layers(row.id)));
+  return root;
+}
+
+Result<> finish_sealing(const Runtime::Impl& runtime, const store::BoxRow& row) {
+  const std::string written = writable_path(runtime, row, false);
+  const std::string layer = layer_path(runtime, layer_name(row));
+  if (exists(written) || !exists(layer)) return {};
+  return sys::move_tree(layer, written);
+}
+
+Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const store::BoxRow& row) {
+  const BoxSpec spec = TRY(spec_of(row));
+  TRY(finish_sealing(runtime, row));
+  std::vector<store::BoxLayer> layers = TRY(runtime.snapshots.layers(row.id));
+  if (is_merged(spec) || layers.size() >= kMostLayers) return copy_written(runtime, row);
+  const std::string written = writable_path(runtime, row, false);
+  if (!exists(written)) return layers;
+  store::BoxLayer layer{layer_name(row), false, tree_bytes(written)};
+  TRY(make_layers_directory(runtime));
+  // First the tree, then the rows that name it: a crash in between is undone by finish_sealing.
+  TRY(sys::move_tree(written, layer_path(runtime, layer.id)));
+  layers.insert(layers.begin(), std::move(layer));
+  if (!TRY(runtime.snapshots.set_layers(row.id, layers, TRY(make_ulid()))))
+    return make_error(Code::kNotFound, "box_not_found",
+                      format("find box '{}': it is gone", row.id));
+  return layers;
+}
+
+Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
+                                                  const store::BoxRow& row) {
+  const bool merged = is_merged(TRY(spec_of(row)));
+  std::vector<store::BoxLayer> layers = TRY(runtime.snapshots.layers(row.id));
+  const std::string written = writable_path(runtime, row, merged);
+  if (!exists(written)) return layers;
+  store::BoxLayer layer{TRY(make_ulid()), merged, 0};
+  std::vector<std::string> trees = {written};
+  const bool join = !merged && layers.size() >= kMostLayers;
+  if (join)
+    for (const store::BoxLayer& lower : layers) trees.push_back(layer_path(runtime, lower.id));
+  TRY(copy_trees(runtime, trees, layer.id));
+  layer.bytes = tree_bytes(layer_path(runtime, layer.id));
+  if (merged || join) layers.clear();
+  layers.insert(layers.begin(), std::move(layer));
+  return layers;
+}
+
+Result<> replace_layers(const Runtime::Impl& runtime, const store::BoxRow& row,
+                        const std::vector<store::BoxLayer>& layers) {
+  TRY(finish_sealing(runtime, row));
+  const std::vector<store::BoxLayer> before = TRY(runtime.snapshots.layers(row.id));
+  if (!TRY(runtime.snapshots.set_layers(row.id, layers, TRY(make_ulid()))))
+    return make_error(Code::kNotFound, "box_not_found",
+                      format("find box '{}': it is gone", row.id));
+  // From here on nothing names them; what stays because of a crash goes with the box.
+  for (const bool merged : {false, true}) {
+    const std::string path = writable_path(runtime, row, merged);
+    const std::string name = path.substr(path.rfind('/') + 1);
+    [[maybe_unused]] Result<> removed = remove_tree_of(runtime, runtime.layout.box(row.id), name);
+  }
+  discard_layers(runtime, before);
+  return {};
+}
+
+void discard_layers(const Runtime::Impl& runtime, const std::vector<store::BoxLayer>& layers) {
+  if (layers.empty()) return;
+  Collection what;
+  for (const store::BoxLayer& layer : layers) what.candidates.insert("sha256:" + layer.id);
+  [[maybe_unused]] const Result<std::uint64_t> freed = collect_garbage(runtime, what);
+}
+
+Result<> sync_home(const Runtime::Impl& runtime) {
+  const Fd home = TRY(open_fd(runtime.layout.home, O_RDONLY | O_DIRECTORY));
+  if (::syncfs(home.get()) < 0) return sys_error("write to disk", runtime.layout.home);
+  return {};
+}
+
+}  // namespace caisson::engine

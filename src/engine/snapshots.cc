@@ -1,0 +1,265 @@
+// Snapshots, restoring, forks, differences.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/ulid.h"
+#include "engine/audit.h"
+#include "engine/images_impl.h"
+#include "engine/layers.h"
+#include "engine/record.h"
+#include "image/diff.h"
+#include "spec/checks.h"
+
+namespace caisson {
+namespace {
+
+using engine::Channel;
+using Layers = std::vector<store::BoxLayer>;
+
+/// The box stands still until this goes.
+Result<Channel> hold(const Box::Impl& box) {
+  Channel channel = TRY(box.connect());
+  TRY(channel.send(backend::PauseRequest{.hold = true}));
+  TRY(channel.reply());
+  return channel;
+}
+
+/// Whether it has stood still all the time.
+bool still_held(Channel& channel) {
+  const Result<wire::Frame> frame = channel.receive(in(std::chrono::nanoseconds(0)));
+  return !frame && frame.error().code == Code::kDeadlineExceeded;
+}
+
+Error busy(const std::string& id) {
+  return make_error(Code::kUnavailable, "box_busy",
+                    format("look at box '{}': it starts or ends again and again", id),
+                    "try once more");
+}
+
+/// Layers that show what the box shows now. A box that runs is held meanwhile.
+Result<Layers> capture(const Box::Impl& box) {
+  const Runtime::Impl& runtime = *box.runtime;
+  for (int tries = 0; tries < 5; ++tries) {
+    const store::BoxRow row = TRY(engine::settle(runtime, TRY(box.row())));
+    if (!engine::is_live(row.state)) {
+      if (::access(runtime.layout.box(box.id).c_str(), F_OK) != 0)  // never started
+        return runtime.snapshots.layers(box.id);
+      const std::optional<Fd> claim = TRY(engine::claim_box(runtime.layout, row));
+      if (!claim) continue;
+      return engine::seal(runtime, TRY(box.row()));
+    }
+    Result<Channel> held = hold(box);
+    if (!held && held.error().code != Code::kFailedPrecondition &&
+        held.error().code != Code::kUnavailable)
+      return held.error();
+    if (!held) {  // it is starting, or has just ended
+      ::usleep(20'000);
+      continue;
+    }
+    Layers layers = TRY(engine::copy_written(runtime, row));
+    if (still_held(*held)) return layers;
+    engine::discard_layers(runtime, layers);
+  }
+  return busy(box.id);
+}
+
+SnapshotInfo info_of(const store::SnapshotRow& row) {
+  SnapshotInfo info{row.id, row.box, row.name, row.note, row.created_ns, 0};
+  for (const store::BoxLayer& layer : row.layers) info.bytes += layer.bytes;
+  return info;
+}
+
+Result<store::SnapshotRow> find_snapshot(const Box::Impl& box, std::string_view name) {
+  store::SnapshotState& snapshots = box.runtime->snapshots;
+  if (auto row = TRY(snapshots.find(box.id, name))) return std::move(*row);
+  if (const auto other = TRY(snapshots.box_of(name)))
+    return make_error(
+        Code::kNotFound, "snapshot_not_found",
+        format("find snapshot '{}' of box '{}': it is one of box '{}'", name, box.id, *other));
+  std::string known;
+  for (const store::SnapshotRow& row : TRY(snapshots.list(box.id)))
+    known += (known.empty() ? "it has " : ", ") + row.name;
+  return make_error(Code::kNotFound, "snapshot_not_found",
+                    format("find snapshot '{}' of box '{}': there is none", name, box.id), known);
+}
+
+}  // namespace
+
+Result<SnapshotInfo> Box::snapshot(std::string_view name, std::string_view note) {
+  const Runtime::Impl& runtime = *impl_->runtime;
+  store::SnapshotRow row;
+  row.id = TRY(make_ulid());
+  row.box = impl_->id;
+  row.name = name.empty() ? row.id : std::string(name);
+  row.note = note;
+  TRY(spec::check_name(row.name));
+  const std::int64_t began = boot_ns();
+  TRY(impl_->row());
+  if (TRY(runtime.snapshots.find(impl_->id, row.name)))
+    return make_error(
+        Code::kAlreadyExists, "snapshot_exists",
+        format("make snapshot '{}' of box '{}': it has one of this name", row.name, impl_->id),
+        format("caisson snapshot rm {} {}", impl_->id, row.name));
+  Result<Layers> layers = capture(*impl_);
+  if (!layers) return with_context(layers.error(), format("make snapshot '{}'", row.name));
+  row.layers = std::move(*layers);
+  row.created_ns = wall_ns();
+  Result<> kept = engine::sync_home(runtime);
+  if (kept) kept = runtime.snapshots.insert(row);
+  if (!kept) {
+    engine::discard_layers(runtime, row.layers);
+    return kept.error();
+  }
+  engine::tell_snapshot(runtime, "snapshot_created", impl_->id, row.name);
+  runtime.metrics.add(telemetry::Counter::kSnapshots);
+  runtime.metrics.observe(telemetry::Timing::kSnapshot,
+                          std::chrono::nanoseconds(boot_ns() - began));
+  return info_of(row);
+}
+
+Result<std::vector<SnapshotInfo>> Box::snapshots() const {
+  TRY(impl_->row());
+  std::vector<SnapshotInfo> infos;
+  for (const store::SnapshotRow& row : TRY(impl_->runtime->snapshots.list(impl_->id)))
+    infos.push_back(info_of(row));
+  return infos;
+}
+
+Result<SnapshotInfo> Box::find_snapshot(std::string_view name) const {
+  TRY(impl_->row());
+  return info_of(TRY(caisson::find_snapshot(*impl_, name)));
+}
+
+Result<> Box::remove_snapshot(std::string_view name) {
+  TRY(impl_->row());
+  const store::SnapshotRow row = TRY(caisson::find_snapshot(*impl_, name));
+  [[maybe_unused]] const bool erased = TRY(impl_->runtime->snapshots.erase(row.id));
+  engine::discard_layers(*impl_->runtime, row.layers);
+  engine::tell_snapshot(*impl_->runtime, "snapshot_removed", impl_->id, row.name);
+  return {};
+}
+
+Result<> Box::restore(std::string_view name) {
+  const Runtime::Impl& runtime = *impl_->runtime;
+  const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
+  const store::SnapshotRow snapshot = TRY(caisson::find_snapshot(*impl_, name));
+  const bool runs = engine::is_live(row.state);
+  const std::int64_t began = boot_ns();
+  if (runs && row.auto_remove)
+    return make_error(Code::kFailedPrecondition, "box_running",
+                      format("restore box '{}': it runs, and is removed when it ends", row.id),
+                      "fork it from the snapshot");
+  {
+    const std::optional<Fd> claim = TRY(engine::end_and_claim(*impl_));
+    TRY(engine::replace_layers(runtime, TRY(impl_->row()), snapshot.layers));
+  }
+  engine::tell_snapshot(runtime, "box_restored", impl_->id, snapshot.name);
+  runtime.metrics.add(telemetry::Counter::kRestores);
+  runtime.metrics.observe(telemetry::Timing::kRestore, std::chrono::nanoseconds(boot_ns() - began));
+  return runs ? start() : Result<>();
+}
+
+Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
+  const Runtime::Impl& runtime = *impl_->runtime;
+  if (options.count == 0 || options.count > 1000)
+    return make_error(Code::kInvalidArgument, "count_invalid",
+                      format("fork box '{}': {} is no number of boxes", impl_->id, options.count),
+                      "1 to 1000");
+  const std::int64_t began = boot_ns();
+  const store::BoxRow source = TRY(impl_->row());
+  BoxSpec spec = TRY(engine::spec_of(source));
+  spec.name.clear();
+  const Layers layers = options.snapshot.empty()
+                            ? TRY(capture(*impl_))
+                            : TRY(caisson::find_snapshot(*impl_, options.snapshot)).layers;
+  std::vector<store::BoxRow> rows;
+  for (unsigned i = 0; i < options.count; ++i) {
+    store::BoxRow row;
+    row.id = TRY(make_ulid());
+    row.state = "configured";
+    row.spec_json = to_json(spec);
+    row.created_ns = wall_ns();
+    row.auto_remove = spec.auto_remove;
+    row.image = source.image;
+    row.rootfs_json = source.rootfs_json;
+    row.generation = TRY(make_ulid());
+    rows.push_back(std::move(row));
+  }
+  if (Result<> inserted = runtime.snapshots.insert_boxes(rows, layers); !inserted) {
+    engine::discard_layers(runtime, layers);
+    return inserted.error();
+  }
+  runtime.metrics.add(telemetry::Counter::kForks, rows.size());
+  runtime.metrics.observe(telemetry::Timing::kFork, std::chrono::nanoseconds(boot_ns() - began));
+  std::vector<Box> boxes;
+  for (const store::BoxRow& row : rows)
+    engine::tell_created(runtime, row.id, spec, row.image, source.id);
+  for (const store::BoxRow& row : rows)
+    boxes.emplace_back(std::make_shared<const Box::Impl>(impl_->runtime, row.id));
+  return boxes;
+}
+
+namespace {
+
+std::vector<std::string> paths_of(const Rootfs& rootfs) {
+  std::vector<std::string> paths;
+  for (const std::string& lower : rootfs.lowers) paths.push_back(lower_path(rootfs, lower));
+  return paths;
+}
+
+/// An ordinary user's shim reads what belongs to the ids of boxes.
+Result<std::vector<Change>> compare_as_box(const Runtime::Impl& runtime,
+                                           const backend::DiffRequest& request) {
+  const Fd file(::memfd_create("differences", MFD_CLOEXEC));
+  if (!file) return sys_error("create memory file", "");
+  TRY(engine::ask_shim(runtime, request, {file.get()}));
+  if (::lseek(file.get(), 0, SEEK_SET) < 0) return sys_error("read differences", "");
+  const std::string text = TRY(read_all(file.get(), 1u << 30, "differences"));
+  std::vector<Change> changes;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\0', at);
+    if (end == text.npos || end == at) break;
+    changes.push_back({static_cast<ChangeKind>(text[at]), text.substr(at + 1, end - at - 1)});
+    at = end + 1;
+  }
+  return changes;
+}
+
+Result<std::vector<Change>> compare(const Runtime::Impl& runtime,
+                                    const backend::DiffRequest& request) {
+  if (::geteuid() != 0) return compare_as_box(runtime, request);
+  std::vector<Change> changes;
+  TRY(image::compare_layers(request.before, request.after, [&](const Change& change) {
+    changes.push_back(change);
+    return Result<>();
+  }));
+  return changes;
+}
+
+}  // namespace
+
+Result<std::vector<Change>> Box::diff(std::string_view snapshot) const {
+  const Runtime::Impl& runtime = *impl_->runtime;
+  const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
+  const BoxSpec spec = TRY(engine::spec_of(row));
+  const Result<Channel> held = engine::is_live(row.state)
+                                   ? hold(*impl_)
+                                   : Result<Channel>(make_error(Code::kUnavailable, "", ""));
+  const engine::BoxRoot base = TRY(engine::base_of(runtime, row, spec));
+  Rootfs before = base.rootfs;
+  if (!snapshot.empty())
+    before = engine::with_layers(runtime, std::move(before),
+                                 TRY(caisson::find_snapshot(*impl_, snapshot)).layers);
+  Rootfs after = TRY(engine::root_of(runtime, row, spec)).rootfs;
+  backend::DiffRequest request{paths_of(before), paths_of(after)};
+  const std::string written = runtime.layout.box(row.id) + "/" + writable_name(after);
+  if (::access(written.c_str(), F_OK) == 0) {
+    if (after.strategy == RootfsStrategy::kMerged) request.after.clear();
+    request.after.insert(request.after.begin(), written);
+  }
+  return compare(runtime, request);
+}
+
+}  // namespace caisson

@@ -1,0 +1,108 @@
+// Pausing a box: by a caller, or by itself when nobody uses it.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "shim/shim.h"
+
+namespace caisson::shim {
+
+/// The mark is there from before the first process stands still until after the last one goes on:
+/// who sees none sees a running box.
+Result<> Shim::pause(Paused why) {
+  if (paused_ != Paused::kNot) return {};
+  TRY(replace_file(directory_.get(), backend::Layout::kPaused, "", 0600));
+  if (Result<> paused = sandbox_->pause(); !paused) {
+    ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
+    return paused;
+  }
+  paused_ = why;
+  tell_paused("box_paused", why);
+  wall_time_.hold();
+  idle_time_.cancel();
+  for (auto& [id, process] : processes_) process.wall_time.hold();
+  return {};
+}
+
+Result<> Shim::resume() {
+  if (paused_ == Paused::kNot) return {};
+  TRY(sandbox_->resume());
+  tell_paused("box_resumed", std::exchange(paused_, Paused::kNot));
+  ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
+  wall_time_.go_on();
+  for (auto& [id, process] : processes_) process.wall_time.go_on();
+  // Who held it learns that it moves again.
+  for (const int fd : clients())
+    if (connections_.at(fd)->role == Role::kHolder) drop(fd);
+  note_activity();
+  return {};
+}
+
+/// A box is idle while no exec runs, nobody is attached and its program writes nothing.
+void Shim::note_activity() {
+  if (!box_.spec.idle_timeout || !running_ || done_ || ending_) return;
+  idle_time_.cancel();
+  if (paused_ != Paused::kNot || processes_.size() > 1) return;
+  for (const auto& [fd, connection] : connections_)
+    if (connection->role == Role::kMain) return;
+  idle_time_.start(poller_, box_.spec.idle_timeout->count(), [this] { become_idle(); });
+}
+
+void Shim::become_idle() {
+  if (done_ || ending_) return;
+  // A box that cannot be paused must not go on for ever either.
+  if (box_.spec.idle_action == IdleAction::kPause && pause(Paused::kByItself)) return;
+  stop_box(ExitReason::kTimeout, std::chrono::seconds(10));
+}
+
+/// The end of the last connection that held the box lets it go on.
+void Shim::release_hold() {
+  if (paused_ != Paused::kHeld) return;
+  for (const auto& [fd, connection] : connections_)
+    if (connection->role == Role::kHolder) return;
+  [[maybe_unused]] Result<> resumed = resume();
+  for (const auto& [fd, request] : std::exchange(waiting_, {}))
+    if (const auto found = connections_.find(fd); found != connections_.end()) {
+      handle(*found->second, request);
+      flush(*found->second);
+    }
+}
+
+void Shim::handle(Connection& connection, backend::PauseRequest request) {
+  if (request.hold) {
+    backend::Reply reply;
+    if (Result<> paused = pause(Paused::kHeld); !paused)
+      reply.error = paused.error();
+    else
+      connection.role = Role::kHolder;
+    connection.reply(reply);
+    return;
+  }
+  if (paused_ != Paused::kNot) paused_ = Paused::kByCaller;  // now only a caller resumes it
+  backend::Reply reply;
+  if (Result<> paused = pause(Paused::kByCaller); !paused) reply.error = paused.error();
+  connection.reply(reply);
+}
+
+void Shim::handle(Connection& connection, backend::ResumeRequest) {
+  backend::Reply reply;
+  const bool held = std::ranges::any_of(
+      connections_, [](const auto& other) { return other.second->role == Role::kHolder; });
+  if (held && paused_ != Paused::kNot)
+    paused_ = Paused::kHeld;  // it goes on with the end of the hold
+  else if (Result<> resumed = resume(); !resumed)
+    reply.error = resumed.error();
+  connection.reply(reply);
+}
+
+/// Before a process can be started in it.
+Result<> Shim::wake() {
+  if (paused_ == Paused::kNot) return {};
+  if (paused_ == Paused::kByItself) return resume();
+  return make_error(Code::kFailedPrecondition, "box_paused", "use box: it is paused",
+                    format("caisson resume {}", box_.id));
+}
+
+}  // namespace caisson::shim
