@@ -41,7 +41,7 @@ std::optional<int> without_arguments(const CommandText& text,
                                      Settings& settings) {
   std::vector<std::string> rest;
   if (auto done = parse<Settings>(text, options, Order::kAnywhere, args, settings, rest))
-    return *done;
+    return done;
   if (rest.empty()) return std::nullopt;
   return fail(
       usage_error(text.name, "argument_unexpected", "'" + rest.front() + "' says nothing here"),

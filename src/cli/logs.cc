@@ -35,7 +35,7 @@ std::int64_t now_ns() {
 
 Result<> put_since(Settings& into, std::string_view value) {
   if (const auto time = parse_time(value)) {
-    into.options.since_ns = *time;
+    into.options.since_ns = time;
     return {};
   }
   auto ago = parse_duration(value);

@@ -93,8 +93,8 @@ std::optional<backend::EndedRecord> ended_record(const Runtime::Impl& runtime,
                                                  const std::string& id) {
   const Result<std::string> left = read_file(runtime.layout.ended() + "/" + id, 1u << 20);
   if (!left) return std::nullopt;
-  Result<backend::EndedRecord> record = backend::decode_ended(*left);
-  return record ? std::optional(std::move(*record)) : std::nullopt;
+  const Result<backend::EndedRecord> record = backend::decode_ended(*left);
+  return record ? std::optional(*record) : std::nullopt;
 }
 
 /// What a running box's shim says of its start.

@@ -73,7 +73,7 @@ TEST(Log, StopsAtItsMaximumAndCountsTheRest) {
   const auto records = records_of(test.path());
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[1].data, "ab");
-  Log none(test / "other", 0);
+  Log none(test / "other", OutputLimit{0});
   none.append(Stream::kStdout, "x");
   EXPECT_EQ(none.dropped(), 1u);
 }
@@ -99,16 +99,28 @@ TEST(Log, FullDiskEndsItAndLeavesWholeRecords) {
 
 TEST(Log, UnwritablePlaces) {
   const TestDirectory test;
-  Log missing(test / "none", 100);
+  Log missing(test / "none", OutputLimit{100});
   missing.append(Stream::kStdout, "abc");
   missing.append(Stream::kStdout, "de");
   EXPECT_EQ(missing.dropped(), 5u);
   EXPECT_EQ(missing.written(), 0u);
   std::filesystem::create_directories(test / "logs");
   std::filesystem::create_symlink("/dev/null", test / "logs/output.log");
-  Log linked(test.path(), 100);
+  Log linked(test.path(), OutputLimit{100});
   linked.append(Stream::kStdout, "abc");
   EXPECT_EQ(linked.dropped(), 3u) << "a link in its place is not followed";
+}
+
+TEST(Log, RotationKeepsTheLastBytes) {
+  const TestDirectory test;
+  Log log(test.path(), OutputLimit{20, OutputAction::kRotate});
+  for (const char c : {'a', 'b', 'c', 'd'}) log.append(Stream::kStdout, std::string(6, c));
+  EXPECT_EQ(log.written(), 24u);
+  EXPECT_EQ(log.dropped(), 12u);
+  EXPECT_EQ(records_of(test.path()).back().data, "dddddd");
+  EXPECT_TRUE(std::filesystem::exists(test / "logs/output.log.1"));
+  log.append(Stream::kStdout, std::string(50, 'e') + "0123456789");
+  EXPECT_EQ(records_of(test.path()).back().data, "0123456789") << "the newest of a long piece";
 }
 
 }  // namespace
