@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import images
+import snapshots
 from figures import figures, stages
 from table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 CAISSON = BUILD / "bin" / "caisson"
-PARTS = ("programs", "boxes", "idle", "streams", "images")
+PARTS = ("programs", "boxes", "idle", "streams", "images", "snapshots")
 
 
 def fail(message):
@@ -157,11 +158,12 @@ def report(samples, host, markdown):
 def main():
     arguments = read_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if "images" in arguments.parts:
-        images.measure(arguments)
-        arguments.parts.remove("images")
-        if not arguments.parts:
-            return
+    for name, module in (("images", images), ("snapshots", snapshots)):
+        if name in arguments.parts:
+            module.measure(arguments)
+            arguments.parts.remove(name)
+    if not arguments.parts:
+        return
     for name in ("bwrap", "busybox", "runc"):
         if shutil.which(name) is None:
             fail(f"'{name}' is not installed; run ./dev setup")

@@ -41,7 +41,7 @@ void tell_created(const Runtime::Impl& runtime, const std::string& box, const Bo
 }
 
 void tell_failed(const Runtime::Impl& runtime, const std::string& box, const std::string& cause) {
-  runtime.audit.add("box_failed", box, {{"cause", spec::encode_text(cause)}});
+  runtime.audit.add("box_failed", box, {{"cause", telemetry::shown_text(cause)}});
   runtime.metrics.add(Counter::kBoxesFailed);
 }
 

@@ -49,7 +49,7 @@ class Runtime::Impl final {
   const OpenOptions options;
   mutable store::State state;
   mutable store::ImageState images{state};
-  mutable store::SnapshotState snapshots{state};
+  mutable store::SnapshotState snapshots{state, layout.home + "/layers"};
   telemetry::Metrics metrics{layout.home};
   mutable telemetry::AuditLog audit{layout.home, metrics};
 

@@ -4,7 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/ulid.h"
+#include "container/disk.h"
 #include "engine/images_impl.h"
 #include "engine/record.h"
 #include "image/flatten.h"
@@ -22,6 +26,19 @@ bool exists(const std::string& path) {
 }
 
 bool is_merged(const BoxSpec& spec) { return spec.rootfs == RootfsStrategy::kMerged; }
+
+/// As the disk limit counts; what is nested too deep to be counted is a very great deal.
+std::uint64_t measured(const std::string& path) {
+  return std::min(container::directory_bytes(path, UINT64_MAX), std::uint64_t{1} << 50);
+}
+
+/// What a box's own copy of its image took before the box wrote anything.
+std::uint64_t given_bytes(const Runtime::Impl& runtime, const store::BoxRow& row) {
+  std::uint64_t bytes = 0;
+  const std::string text = read_file(runtime.layout.box(row.id) + "/rootfs.size", 64).value_or("");
+  std::from_chars(text.data(), text.data() + text.size(), bytes);
+  return bytes;
+}
 
 /// What a box writes into.
 std::string writable_path(const Runtime::Impl& runtime, const store::BoxRow& row, bool merged) {
@@ -107,7 +124,10 @@ Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const st
   if (is_merged(spec) || layers.size() >= kMostLayers) return copy_written(runtime, row);
   const std::string written = writable_path(runtime, row, false);
   if (!exists(written)) return layers;
-  store::BoxLayer layer{layer_name(row), false, tree_bytes(written)};
+  store::BoxLayer layer{layer_name(row), false, measured(written)};
+  if (exists(layer_path(runtime, layer.id)))
+    return make_error(Code::kDataLoss, "state_corrupt",
+                      format("make a layer of box '{}': there is a layer '{}'", row.id, layer.id));
   TRY(make_layers_directory(runtime));
   // First the tree, then the rows that name it: a crash in between is undone by finish_sealing.
   TRY(sys::move_tree(written, layer_path(runtime, layer.id)));
@@ -130,7 +150,8 @@ Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
   if (join)
     for (const store::BoxLayer& lower : layers) trees.push_back(layer_path(runtime, lower.id));
   TRY(copy_trees(runtime, trees, layer.id));
-  layer.bytes = tree_bytes(layer_path(runtime, layer.id));
+  layer.bytes = measured(layer_path(runtime, layer.id));
+  if (merged) layer.bytes -= std::min(layer.bytes, given_bytes(runtime, row));
   if (merged || join) layers.clear();
   layers.insert(layers.begin(), std::move(layer));
   return layers;

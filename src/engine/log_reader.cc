@@ -28,23 +28,27 @@ Result<Fd> open_log(const std::string& path) {
 
 }  // namespace
 
-/// Whether there is another file than the one that was read to its end.
-Result<bool> LogReader::open_next() {
-  if (!std::exchange(begun_, true)) {
-    file_ = TRY(open_log(directory_ + "/output.log.1"));
-    if (file_) return true;
-  }
+/// Whether there is a file after the one that was read to its end.
+Result<bool> LogReader::find_next() {
   Fd current = TRY(open_log(directory_ + "/output.log"));
-  if (!current) return false;
-  if (file_ && is_same_file(file_.get(), current.get())) return false;
-  file_ = std::move(current);
-  buffer_.clear();  // half a record at the end of a rotated file will not be completed
+  if (!std::exchange(begun_, true)) {
+    // After the current one: a rotation in between makes both the same, and skips nothing.
+    file_ = TRY(open_log(directory_ + "/output.log.1"));
+    if (file_ && current && is_same_file(file_.get(), current.get())) current.reset();
+    if (!file_) file_ = std::move(current);
+    next_ = std::move(current);
+    return file_.valid();
+  }
+  if (!current || (file_ && is_same_file(file_.get(), current.get()))) return false;
+  next_ = std::move(current);
   return true;
 }
 
 /// More bytes into the buffer; false when there are none for now.
 Result<bool> LogReader::fill() {
   for (;;) {
+    // Once more after a next one was seen: what came last before the rotation.
+    const bool last = next_.valid();
     if (file_) {
       const std::size_t kept = buffer_.size();
       buffer_.resize(kept + (64 << 10));
@@ -53,7 +57,12 @@ Result<bool> LogReader::fill() {
       if (n < 0) return sys_error("read", "output log");
       if (n > 0) return true;
     }
-    if (!TRY(open_next())) return false;
+    if (last || (!file_ && next_)) {
+      file_ = std::move(next_);
+      buffer_.clear();  // half a record at the end of a rotated file will not be completed
+    } else if (!TRY(find_next())) {
+      return false;
+    }
   }
 }
 
@@ -63,8 +72,8 @@ Result<std::optional<LogRecord>> LogReader::next() {
     if (buffer_.size() >= kHeader) std::memcpy(&length, buffer_.data() + 4, sizeof length);
     if (length > kLongest) {  // nothing after this can be made out
       buffer_.clear();
-      if (!TRY(open_next())) return std::optional<LogRecord>();
-      continue;
+      ::lseek(file_.get(), 0, SEEK_END);
+      return std::optional<LogRecord>();
     }
     if (buffer_.size() >= kHeader + length) {
       LogRecord record;

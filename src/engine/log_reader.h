@@ -20,11 +20,11 @@ class LogReader final {
   Result<std::optional<LogRecord>> next();
 
  private:
-  Result<bool> open_next();
+  Result<bool> find_next();
   Result<bool> fill();
 
   std::string directory_;
-  Fd file_;
+  Fd file_, next_;
   bool begun_ = false;
   std::string buffer_;
 };

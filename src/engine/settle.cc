@@ -44,9 +44,18 @@ Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
   return commit(runtime, id, record, {});
 }
 
+namespace {
+
+void clear_files(const Runtime::Impl& runtime, const std::string& id) {
+  const std::string box = runtime.layout.box(id);
+  ::unlink((box + "/" + backend::Layout::kPaused).c_str());
+  ::unlink((box + "/" + backend::Layout::socket(id)).c_str());
+}
+
+}  // namespace
+
 Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
-  ::unlink((runtime.layout.box(id) + "/" + backend::Layout::kPaused).c_str());
-  ::unlink((runtime.layout.box(id) + "/" + backend::Layout::socket(id)).c_str());
+  clear_files(runtime, id);
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
   Result<sys::Cgroup> group = sys::Cgroup::open(layout, id);
   if (!group) return {};
@@ -57,10 +66,13 @@ Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
 namespace {
 
 Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
-  TRY(clear_remains(runtime, row.id));
   // An empty id is not known: of a row of an earlier version, or where /proc cannot be read.
   const bool restarted =
       !row.boot_id.empty() && !runtime.boot.empty() && row.boot_id != runtime.boot;
+  if (restarted)
+    clear_files(runtime, row.id);  // cgroups are gone with the boot
+  else
+    TRY(clear_remains(runtime, row.id));
   const auto cause = [&](std::string_view action, std::string_view otherwise) {
     return format("{} box: {}", action, restarted ? "the machine was restarted" : otherwise);
   };

@@ -58,7 +58,7 @@ Result<Layers> capture(const Box::Impl& box) {
       ::usleep(20'000);
       continue;
     }
-    Layers layers = TRY(engine::copy_written(runtime, row));
+    Layers layers = TRY(engine::copy_written(runtime, TRY(box.row())));
     if (still_held(*held)) return layers;
     engine::discard_layers(runtime, layers);
   }
@@ -153,7 +153,9 @@ Result<> Box::restore(std::string_view name) {
                       "fork it from the snapshot");
   {
     const std::optional<Fd> claim = TRY(engine::end_and_claim(*impl_));
-    TRY(engine::replace_layers(runtime, TRY(impl_->row()), snapshot.layers));
+    // It may have been removed while the box was ending.
+    TRY(engine::replace_layers(runtime, TRY(impl_->row()),
+                               TRY(caisson::find_snapshot(*impl_, name)).layers));
   }
   engine::tell_snapshot(runtime, "box_restored", impl_->id, snapshot.name);
   runtime.metrics.add(telemetry::Counter::kRestores);
@@ -247,6 +249,9 @@ Result<std::vector<Change>> Box::diff(std::string_view snapshot) const {
   const Result<Channel> held = engine::is_live(row.state)
                                    ? hold(*impl_)
                                    : Result<Channel>(make_error(Code::kUnavailable, "", ""));
+  if (!held && engine::is_live(row.state) && held.error().code != Code::kFailedPrecondition &&
+      held.error().code != Code::kUnavailable)
+    return held.error();
   const engine::BoxRoot base = TRY(engine::base_of(runtime, row, spec));
   Rootfs before = base.rootfs;
   if (!snapshot.empty())

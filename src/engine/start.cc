@@ -112,6 +112,11 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
     claim = TRY(claim_box(runtime.layout, *row));
     if (!claim) return not_startable(*row);
   }
+  // Whoever had the claim before may have given the box other layers.
+  row = TRY(runtime.state.find(id));
+  if (!row)
+    return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
+  if (is_live(row->state)) return not_startable(*row);
   TRY(finish_sealing(runtime, *row));
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
   Result<Channel> channel = spawn_shim(runtime, *claim);

@@ -71,7 +71,8 @@ void Shim::tell_exec_ended(backend::ProcessId id, const ExitInfo& exit) {
 
 void Shim::tell_exec_failed(backend::ProcessId id, const Error& error) {
   metrics_->add(Counter::kExecsFailed);
-  audit_->add("exec_failed", box_.id, {{"exec", id}, {"cause", error.message}});
+  audit_->add("exec_failed", box_.id,
+              {{"exec", id}, {"cause", telemetry::shown_text(error.message)}});
 }
 
 void Shim::tell_paused(std::string_view event, Paused why) {

@@ -288,7 +288,7 @@ void Shim::finish() {
   for (auto& [fd, connection] : connections_)
     if (connection->role == Role::kMain || connection->role == Role::kWaiter)
       connection->send_exit(record.exit);
-  for (int fd : clients()) flush(*connections_.at(fd));
+  flush_all();
   // Clients commit the end meanwhile, and wait for us to leave.
   [[maybe_unused]] Result<> cleaned = sandbox_->cleanup();
   leave_soon();
@@ -308,6 +308,7 @@ Result<> Shim::keep_record(const std::string& record) const {
 }
 
 void Shim::close_listener() {
+  if (directory_) ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
   if (listener_) ::unlinkat(directory_.get(), backend::Layout::socket(box_.id).c_str(), 0);
   listener_.reset();
 }
@@ -316,6 +317,13 @@ std::vector<int> Shim::clients() const {
   std::vector<int> fds;
   for (const auto& [fd, connection] : connections_) fds.push_back(fd);
   return fds;
+}
+
+/// A flush may drop its connection and with it others.
+void Shim::flush_all() {
+  for (const int fd : clients())
+    if (const auto found = connections_.find(fd); found != connections_.end())
+      flush(*found->second);
 }
 
 void Shim::fail_start(const Error& error) {
@@ -335,7 +343,7 @@ void Shim::fail_start(const Error& error) {
 void Shim::leave_soon() {
   constexpr std::int64_t kPatience = 5'000'000'000;
   leaving_ = true;
-  for (int fd : clients()) flush(*connections_.at(fd));
+  flush_all();
   poller_.after(kPatience, [this] { connections_.clear(); });
 }
 

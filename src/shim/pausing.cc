@@ -13,6 +13,8 @@ namespace caisson::shim {
 /// who sees none sees a running box.
 Result<> Shim::pause(Paused why) {
   if (paused_ != Paused::kNot) return {};
+  if (ending_ || done_)
+    return make_error(Code::kFailedPrecondition, "box_not_running", "pause box: it ends");
   TRY(replace_file(directory_.get(), backend::Layout::kPaused, "", 0600));
   if (Result<> paused = sandbox_->pause(); !paused) {
     ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
@@ -36,6 +38,7 @@ Result<> Shim::resume() {
   // Who held it learns that it moves again.
   for (const int fd : clients())
     if (connections_.at(fd)->role == Role::kHolder) drop(fd);
+  if (!waiting_.empty()) run_waiting_soon();
   note_activity();
   return {};
 }
@@ -59,15 +62,32 @@ void Shim::become_idle() {
 
 /// The end of the last connection that held the box lets it go on.
 void Shim::release_hold() {
-  if (paused_ != Paused::kHeld) return;
   for (const auto& [fd, connection] : connections_)
     if (connection->role == Role::kHolder) return;
-  [[maybe_unused]] Result<> resumed = resume();
-  for (const auto& [fd, request] : std::exchange(waiting_, {}))
-    if (const auto found = connections_.find(fd); found != connections_.end()) {
+  if (paused_ == Paused::kHeld) [[maybe_unused]]
+    const Result<> resumed = resume();
+  else if (!waiting_.empty())
+    run_waiting_soon();
+}
+
+/// Not at once: who calls is in the middle of something with connections.
+void Shim::run_waiting_soon() {
+  poller_.after(0, [this] { run_waiting(); });
+}
+
+/// Execs that waited for the end of a hold. In a box that a caller has paused since they fail.
+void Shim::run_waiting() {
+  if (paused_ == Paused::kHeld) return;
+  for (const auto& [fd, request] : std::exchange(waiting_, {})) {
+    const auto found = connections_.find(fd);
+    if (found == connections_.end()) continue;
+    if (done_ || ending_)
+      found->second->reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
+                                                "start exec: the box ends")});
+    else
       handle(*found->second, request);
-      flush(*found->second);
-    }
+    flush(*found->second);
+  }
 }
 
 void Shim::handle(Connection& connection, backend::PauseRequest request) {

@@ -65,6 +65,8 @@ class Shim final {
   void note_activity();
   void become_idle();
   void release_hold();
+  void run_waiting_soon();
+  void run_waiting();
 
   // account.cc: what the audit log and the metrics are told
   void open_accounts();
@@ -97,6 +99,7 @@ class Shim final {
   Result<> keep_record(const std::string& record) const;
   void close_listener();
   std::vector<int> clients() const;
+  void flush_all();
   void leave_soon();
 
   struct Process {

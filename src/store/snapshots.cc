@@ -1,5 +1,7 @@
 #include "store/snapshots.h"
 
+#include <unistd.h>
+
 #include "base/format.h"
 
 namespace caisson::store {
@@ -33,6 +35,11 @@ Result<> SnapshotState::put_layers(std::string_view owner, const std::vector<Box
     TRY(s.bind(owner).run());
   }
   for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (::access((directory_ + "/" + layers[i].id).c_str(), F_OK) < 0)
+      return make_error(
+          Code::kAborted, "layer_vanished",
+          format("use layer '{}' of a box: somebody has just removed it", layers[i].id),
+          "try once more");
     Statement s = TRY(database().prepare("INSERT INTO box_layers VALUES (?,?,?,?,?)"));
     s.bind(owner).bind(static_cast<std::int64_t>(i)).bind(layers[i].id);
     s.bind(std::int64_t{layers[i].whole}).bind(static_cast<std::int64_t>(layers[i].bytes));

@@ -32,7 +32,9 @@ struct SnapshotRow {
 /// A part of a State, on the same database and under the same rules.
 class SnapshotState final {
  public:
-  explicit SnapshotState(State& state) : state_(&state) {}
+  /// `layers`: the directory with the trees. No row names a layer that is not there
+  /// (`layer_vanished`): whoever removes one looks at the rows with the right to write in hand.
+  SnapshotState(State& state, std::string layers) : state_(&state), directory_(std::move(layers)) {}
 
   /// Of a box or a snapshot, topmost first.
   Result<std::vector<BoxLayer>> layers(std::string_view owner);
@@ -63,6 +65,7 @@ class SnapshotState final {
   Result<std::vector<SnapshotRow>> read(Statement& statement);
 
   State* state_;
+  std::string directory_;
 };
 
 }  // namespace caisson::store

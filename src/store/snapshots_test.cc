@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/unit_test_support.h"
 
 namespace caisson::store {
@@ -22,10 +24,12 @@ class Snapshots : public testing::Test {
  protected:
   TestDirectory home_;
   State state_ = *State::open(home_.path());
-  SnapshotState snapshots_{state_};
+  SnapshotState snapshots_{state_, home_ / "layers"};
   const std::vector<BoxLayer> layers_ = {{"02", false, 10}, {"01", true, 20}};
 
   void SetUp() override {
+    for (const char* layer : {"01", "02", "03"})
+      std::filesystem::create_directories(home_ / ("layers/" + std::string(layer)));
     ASSERT_TRUE(state_.insert(box("a")));
     ASSERT_TRUE(state_.insert(box("b")));
   }
@@ -69,6 +73,16 @@ TEST_F(Snapshots, EverythingGoesWithTheBox) {
   EXPECT_TRUE(*snapshots_.erase("s2"));
   EXPECT_FALSE(*snapshots_.erase("s2"));
   EXPECT_THAT(*snapshots_.layers("s2"), IsEmpty());
+}
+
+TEST_F(Snapshots, LayersThatAreGoneAreNotNamed) {
+  std::filesystem::remove(home_ / "layers/01");
+  EXPECT_EQ(snapshots_.set_layers("a", layers_, "g").error().reason, "layer_vanished");
+  EXPECT_EQ((*state_.find("a"))->generation, "");
+  EXPECT_EQ(snapshots_.insert(row("s1", "a", "n", layers_)).error().reason, "layer_vanished");
+  EXPECT_THAT(*snapshots_.list("a"), IsEmpty());
+  EXPECT_EQ(snapshots_.insert_boxes({box("c")}, layers_).error().reason, "layer_vanished");
+  EXPECT_FALSE((*state_.find("c")).has_value());
 }
 
 TEST_F(Snapshots, BoxesAreMadeAllOrNone) {

@@ -97,13 +97,14 @@ std::chrono::nanoseconds proc_cpu_time(int proc) {
   return total;
 }
 
-bool all_stopped(int proc) {
+bool all_stopped(int proc, bool or_asleep) {
+  const std::string_view still = or_asleep ? "TtZXxD" : "TtZXx";
   bool all = true;
   each_number(proc, ".", [&](const std::string& pid) {
     if (pid == "1") return;
     each_number(proc, pid + "/task", [&](const std::string& thread) {
       const std::string path = pid + "/task/" + thread;
-      all = all && std::string_view("TtZXx").contains(state_of(read_stat(proc, path)));
+      all = all && still.contains(state_of(read_stat(proc, path)));
     });
   });
   return all;

@@ -24,7 +24,7 @@ std::optional<std::chrono::nanoseconds> parse_cpu_time(std::string_view stat);
 std::chrono::nanoseconds proc_cpu_time(int proc);
 
 /// Whether every thread that the procfs at `proc` shows stands still (stopped, traced or dead),
-/// process 1 excepted.
-bool all_stopped(int proc);
+/// process 1 excepted; with `or_asleep` uninterruptible sleep counts as well.
+bool all_stopped(int proc, bool or_asleep);
 
 }  // namespace caisson::sys

@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMostRecent = 1000;
-constexpr std::size_t kLongestLine = 64 << 10;
+constexpr std::size_t kLongestLine = 64 << 10, kLongestDetails = kLongestLine - 1024;
 constexpr std::string_view kHashKey = R"(,"hash":")";
 const std::string kFirst(64, '0');
 
@@ -126,7 +126,14 @@ Result<Head> read_head(int log, int head_file) {
   const ssize_t n = ::pread(head_file, text, sizeof text, 0);
   const auto head = parse_head({text, static_cast<std::size_t>(std::max<ssize_t>(n, 0))});
   if (head && head->size == size) return *head;
-  return read_head_from(log, size);
+  Head found = TRY(read_head_from(log, size));
+  // A writer that died left the log ahead of its head. The other way round entries are missing: the
+  // chain goes on from those, so that it shows for ever.
+  if (head && head->size > size) {
+    found.seq = head->seq;
+    found.hash = head->hash;
+  }
+  return found;
 }
 
 }  // namespace
@@ -137,6 +144,11 @@ json shown_exit(const ExitInfo& exit) {
   if (exit.exit_code) details["exit_code"] = *exit.exit_code;
   if (exit.signal) details["signal"] = *exit.signal;
   return details;
+}
+
+json shown_text(const std::string& text) {
+  constexpr std::size_t kMost = 4096;
+  return spec::encode_text(text.size() > kMost ? text.substr(0, kMost) + "…" : text);
 }
 
 json shown_command(const std::vector<std::string>& argv) {
@@ -178,10 +190,11 @@ Result<> AuditLog::append(std::string_view event, std::string_view box, const js
     return sys_error("mend", "audit log");
   AuditEntry& entry = recent_.back();
   entry.seq = before.seq + 1;
+  std::string shown = details.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (shown.size() > kLongestDetails) shown = json{{"cut", shown.size()}}.dump();
   std::string line = format(
       R"({{"seq":{},"time":"{}","time_ns":{},"event":"{}","box":"{}","details":{},"prev":"{}")",
-      entry.seq, spec::rfc3339(entry.time_ns), entry.time_ns, event, box,
-      details.dump(-1, ' ', false, json::error_handler_t::replace), before.hash);
+      entry.seq, spec::rfc3339(entry.time_ns), entry.time_ns, event, box, shown, before.hash);
   const std::string hash = sha256_hex(line);
   line.append(kHashKey).append(hash).append("\"}");
   entry.json = line;
@@ -252,7 +265,10 @@ Result<std::optional<AuditEntry>> AuditReader::next() {
 
 Result<AuditCheck> verify_audit(const std::string& home) {
   AuditCheck check;
-  std::string prev = kFirst;
+  std::string prev = kFirst, hash_at_head;
+  // Read first: entries that come meanwhile are after it.
+  const Result<std::string> text = read_file(directory_of(home) + "/head", 256);
+  const auto head = text ? parse_head(*text) : std::nullopt;
   AuditReader reader(home);
   for (;;) {
     Result<std::optional<AuditEntry>> entry = reader.next();
@@ -272,14 +288,13 @@ Result<AuditCheck> verify_audit(const std::string& home) {
       return wrong("it does not follow the one before");
     prev = line->hash;
     ++check.entries;
+    if (head && check.entries == head->seq) hash_at_head = prev;
   }
-  const Result<std::string> text = read_file(directory_of(home) + "/head", 256);
-  const auto head = text ? parse_head(*text) : std::nullopt;
   if (head && head->seq > check.entries)
     check.problem =
         format("line {}: entries up to {} are missing at the end", check.entries + 1, head->seq);
-  else if (head && head->seq == check.entries && head->hash != prev)
-    check.problem = format("line {}: it is not the entry that was last", check.entries);
+  else if (head && head->hash != hash_at_head)
+    check.problem = format("line {}: it is not the entry that was last", head->seq);
   return check;
 }
 

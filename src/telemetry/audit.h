@@ -73,6 +73,8 @@ Result<std::uint64_t> last_entry(const std::string& home);
 /// How a process ended, as an entry's details.
 nlohmann::json shown_exit(const ExitInfo& exit);
 
+/// A text that a guest may have made; a very long one is cut.
+nlohmann::json shown_text(const std::string& text);
 /// argv as an entry shows it: bytes that are no UTF-8 in base 64, a very long one cut.
 nlohmann::json shown_command(const std::vector<std::string>& argv);
 

@@ -91,6 +91,22 @@ TEST_F(Audit, WhatWasTamperedWithIsFound) {
   EXPECT_EQ(check().problem, "");
 }
 
+TEST_F(Audit, AMissingEndShowsForEver) {
+  fill(4);
+  const std::string whole = text();
+  write(whole.substr(0, whole.find('\n') + 1));
+  AuditLog(home_.path(), metrics_).add("box_removed", "b", nlohmann::json::object());
+  EXPECT_THAT(check().problem, HasSubstr("line 2: entries before it are missing"));
+}
+
+TEST_F(Audit, LongDetailsAreCut) {
+  log_.add("exec_failed", "b", {{"cause", std::string(1 << 20, '\x01')}});
+  fill(1);
+  EXPECT_LT(text().size(), 64u << 10);
+  EXPECT_EQ(check().entries, 2u);
+  EXPECT_EQ(check().problem, "");
+}
+
 TEST_F(Audit, ATornLineIsCutOff) {
   fill(2);
   const std::string whole = text();
