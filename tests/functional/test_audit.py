@@ -88,6 +88,17 @@ def test_bytes_of_the_guest_are_harmless(caisson):
     verified(caisson)
 
 
+def test_long_commands_do_no_harm(caisson):
+    box = caisson.detached("sleep", "1000")
+    assert caisson("exec", box, "--", "/" + "x" * 100_000).returncode in (126, 127, 125)
+    assert caisson("exec", box, "--", "/" + "\x01" * 40_000).returncode in (126, 127, 125)
+    caisson("exec", box, "--", "true", *["y" * 1000] * 90, check=True)
+    caisson("rm", "-f", box, check=True)
+    log = (Path(caisson.home) / "audit/audit.jsonl").read_text()
+    assert max(map(len, log.splitlines())) <= 65_536
+    verified(caisson)
+
+
 def test_many_writers(caisson):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: caisson.sh(f"exit {n}", "--rm"), range(24)))

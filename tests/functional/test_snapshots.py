@@ -274,6 +274,62 @@ def test_many_at_once(caisson):
     assert layers(caisson) == []
 
 
+def test_start_and_snapshot_at_the_same_time(caisson):
+    """Whoever comes second sees what the first has made of the box."""
+    box = caisson.detached("sleep", "1000")
+    for step in range(8):
+        sh(caisson, box, f"echo {step} > /workspace/f")
+        caisson("stop", "-t", "0", box, check=True)
+        with ThreadPoolExecutor(3) as pool:
+            done = list(pool.map(lambda words: caisson(*words), [
+                ("snapshot", "create", box, f"s{step}"), ("start", box), ("fork", "--no-start", box)]))
+        assert done[1].returncode == 0 or "starting" in done[1].stderr, done[1].stderr
+        assert done[0].returncode == 0, done[0].stderr
+        if caisson.inspect(box)["state"] != "running":
+            caisson("start", box, check=True)
+        assert sh(caisson, box, "cat /workspace/f") == f"{step}\n"
+    for step in (0, 7):
+        caisson("restore", box, f"s{step}", check=True)
+        assert sh(caisson, box, "cat /workspace/f") == f"{step}\n"
+    caisson("rm", "-f", *caisson.boxes(), check=True)
+    assert layers(caisson) == []
+
+
+def test_restore_of_a_snapshot_that_is_removed(caisson):
+    """Either one; the box has its files in any case."""
+    box = caisson.detached("sleep", "1000")
+    for step in range(6):
+        sh(caisson, box, "echo kept > /workspace/f")
+        caisson("snapshot", "create", box, "s", check=True)
+        with ThreadPoolExecutor(2) as pool:
+            restored, removed = pool.map(lambda words: caisson(*words), [("restore", box, "s"), ("snapshot", "rm", box, "s")])
+        assert removed.returncode == 0, removed.stderr
+        if caisson.inspect(box)["state"] != "running":
+            assert restored.returncode != 0
+            caisson("start", box, check=True)
+        assert sh(caisson, box, "cat /workspace/f") == "kept\n", step
+    caisson("rm", "-f", box, check=True)
+    assert layers(caisson) == []
+
+
+def test_execs_that_wait_for_a_snapshot_are_not_forgotten(caisson):
+    """Also when somebody pauses, resumes or signals the box meanwhile."""
+    box = caisson.detached("sleep", "1000")
+    sh(caisson, box, "head -c 100M /dev/urandom > /workspace/data")
+    for word in ("pause", "resume"):
+        snapshot = caisson.popen("snapshot", "create", box, f"s-{word}", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        with ThreadPoolExecutor(4) as pool:
+            waiting = [pool.submit(caisson, "exec", box, "--", "echo", "here") for _ in range(3)]
+            caisson(word, box, check=True)
+            results = [future.result(timeout=60) for future in waiting]
+        assert snapshot.wait(timeout=60) == 0
+        for done in results:
+            assert done.stdout == "here\n" or "paused" in done.error_line(), done.stderr
+        caisson("resume", box, check=True)
+    assert sh(caisson, box, "echo on") == "on\n"
+    caisson("rm", "-f", box, check=True)
+
+
 def test_snapshots_of_one_box_do_not_pile_up_layers(caisson):
     box = caisson.detached("sleep", "1000")
     for step in range(70):
