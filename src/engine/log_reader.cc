@@ -35,8 +35,7 @@ Result<bool> LogReader::find_next() {
     // After the current one: a rotation in between makes both the same, and skips nothing.
     file_ = TRY(open_log(directory_ + "/output.log.1"));
     if (file_ && current && is_same_file(file_.get(), current.get())) current.reset();
-    if (!file_) file_ = std::move(current);
-    next_ = std::move(current);
+    (file_ ? next_ : file_) = std::move(current);
     return file_.valid();
   }
   if (!current || (file_ && is_same_file(file_.get(), current.get()))) return false;
