@@ -27,8 +27,10 @@ class Box::Impl final {
 namespace caisson::engine {
 
 /// An exclusive claim on a box's running: held by who starts it, then by its shim to its end.
-/// Absent when somebody holds it.
-Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id);
+/// Absent when somebody holds it. Only who may start the box makes the file of it (`make`): who
+/// finds none may be looking at a box that is just being removed.
+Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id,
+                                    bool make = false);
 
 /// Ends what a vanished shim left: its processes die with it, its cgroups and socket do not. The
 /// caller holds the claim.

@@ -37,7 +37,12 @@ Result<> remove_tree_of(const Runtime::Impl& runtime, const std::string& directo
 }
 
 Result<> remove_files(const Runtime::Impl& runtime, const std::string& id) {
-  Result<> removed = remove_tree_of(runtime, runtime.layout.home + "/boxes", id);
+  Result<> removed;
+  // Somebody may make a file in it at this moment: a client that starts it, a shim that ends.
+  for (int tries = 0; tries < 10; ++tries) {
+    removed = remove_tree_of(runtime, runtime.layout.home + "/boxes", id);
+    if (removed || removed.error().sys_errno != ENOTEMPTY) break;
+  }
   if (!removed) return with_context(removed.error(), format("remove files of box '{}'", id));
   ::unlink((runtime.layout.ended() + "/" + id).c_str());
   return {};

@@ -15,8 +15,10 @@
 
 namespace caisson::engine {
 
-Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id) {
-  Fd lock = TRY(open_fd(layout.box(id) + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::string& id,
+                                    bool make) {
+  Fd lock =
+      TRY(open_fd(layout.box(id) + "/lock", O_RDWR | O_NOFOLLOW | (make ? O_CREAT : 0), 0600));
   // flock(2) belongs to the open file, so it passes to the shim with the descriptor and ends
   // with its last holder: process ids and their reuse do not matter.
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return std::optional<Fd>(std::move(lock));

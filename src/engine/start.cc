@@ -85,10 +85,10 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
 }  // namespace
 
 Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::BoxRow& row) {
-  std::optional<Fd> claim = TRY(try_claim(layout, row.id));
+  std::optional<Fd> claim = TRY(try_claim(layout, row.id, true));
   for (int i = 0; !claim && !is_live(row.state) && i < 2000; ++i) {
     ::usleep(1000);
-    claim = TRY(try_claim(layout, row.id));
+    claim = TRY(try_claim(layout, row.id, true));
   }
   return claim;
 }

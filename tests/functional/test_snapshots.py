@@ -321,11 +321,11 @@ def test_execs_that_wait_for_a_snapshot_are_not_forgotten(caisson):
         with ThreadPoolExecutor(4) as pool:
             waiting = [pool.submit(caisson, "exec", box, "--", "echo", "here") for _ in range(3)]
             caisson(word, box, check=True)
+            assert snapshot.wait(timeout=60) == 0
+            caisson("resume", box, check=True)  # an exec that was under way was paused with the box
             results = [future.result(timeout=60) for future in waiting]
-        assert snapshot.wait(timeout=60) == 0
         for done in results:
             assert done.stdout == "here\n" or "paused" in done.error_line(), done.stderr
-        caisson("resume", box, check=True)
     assert sh(caisson, box, "echo on") == "on\n"
     caisson("rm", "-f", box, check=True)
 
