@@ -63,7 +63,7 @@ Result<std::optional<Fd>> engine::end_and_claim(const Box::Impl& box) {
     if (boot_ns() > deadline)
       return make_error(Code::kUnavailable, "box_busy",
                         format("end box '{}': it does not end", box.id), "try once more");
-    ::usleep(1000);
+    ::usleep(200);
   }
 }
 
