@@ -102,6 +102,9 @@ Result<std::vector<SnapshotRow>> SnapshotState::read(Statement& statement) {
 Result<std::optional<SnapshotRow>> SnapshotState::find(std::string_view box,
                                                        std::string_view name) {
   std::lock_guard lock(*state_->mutex_);
+  // A row and its layers at one moment: somebody may be removing it, and a snapshot without layers
+  // is another one.
+  const Transaction transaction = TRY(Transaction::begin(database()));
   for (const char* column : {"name", "id"}) {
     Statement s = TRY(database().prepare(format("{}WHERE box = ?1 AND {} = ?2", kSelect, column)));
     std::vector<SnapshotRow> rows = TRY(read(s.bind(box).bind(name)));
@@ -119,6 +122,7 @@ Result<std::optional<std::string>> SnapshotState::box_of(std::string_view id) {
 
 Result<std::vector<SnapshotRow>> SnapshotState::list(std::string_view box) {
   std::lock_guard lock(*state_->mutex_);
+  const Transaction transaction = TRY(Transaction::begin(database()));
   Statement s = TRY(database().prepare(format("{}WHERE box = ?1 ORDER BY id", kSelect)));
   return read(s.bind(box));
 }
