@@ -60,14 +60,10 @@ void tell_snapshot(const Runtime::Impl& runtime, std::string_view event, const s
   runtime.audit.add(event, box, {{"snapshot", name}});
 }
 
-void tell_image(const Runtime::Impl& runtime, std::string_view event, const std::string& image,
-                const std::string& source) {
-  json details = {{"image", image}};
-  if (!source.empty()) {
-    details["source"] = spec::encode_text(source);
-    runtime.metrics.add(Counter::kImagesPulled);
-  }
-  runtime.audit.add(event, "", details);
+void tell_pulled(const Runtime::Impl& runtime, const std::string& image,
+                 const std::string& source) {
+  runtime.audit.add("image_pulled", "", {{"image", image}, {"source", spec::encode_text(source)}});
+  runtime.metrics.add(Counter::kImagesPulled);
 }
 
 }  // namespace engine

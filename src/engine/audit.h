@@ -16,7 +16,6 @@ void tell_ended(const Runtime::Impl& runtime, const std::string& box, const Exit
 void tell_removed(const Runtime::Impl& runtime, const std::string& box);
 void tell_snapshot(const Runtime::Impl& runtime, std::string_view event, const std::string& box,
                    const std::string& name);
-void tell_image(const Runtime::Impl& runtime, std::string_view event, const std::string& image,
-                const std::string& source = {});
+void tell_pulled(const Runtime::Impl& runtime, const std::string& image, const std::string& source);
 
 }  // namespace caisson::engine

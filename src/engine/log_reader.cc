@@ -43,7 +43,7 @@ Result<bool> LogReader::find_next() {
   return true;
 }
 
-/// More bytes into the buffer; false when there are none for now.
+/// More bytes into the buffer; false at the end of what has been written.
 Result<bool> LogReader::fill() {
   for (;;) {
     // Once more after a next one was seen: what came last before the rotation.

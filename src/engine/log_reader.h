@@ -16,7 +16,7 @@ namespace caisson::engine {
 class LogReader final {
  public:
   explicit LogReader(std::string data) : directory_(std::move(data) + "/logs") {}
-  /// The next complete record; absent at the end, for now.
+  /// The next complete record; absent at the end of what has been written. May be called again.
   Result<std::optional<LogRecord>> next();
 
  private:

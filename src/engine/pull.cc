@@ -151,8 +151,7 @@ Result<> Pull::Impl::end(const Deadline& deadline) {
   }
   Result<std::vector<std::string>> ids = engine::publish(*runtime_, fetched_, staging_->id());
   if (ids) {
-    for (const std::string& id : *ids)
-      engine::tell_image(*runtime_, "image_pulled", id, plan_.request.reference);
+    for (const std::string& id : *ids) engine::tell_pulled(*runtime_, id, plan_.request.reference);
     staging_.reset();
     published_ = std::move(*ids);
     return {};

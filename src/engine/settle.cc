@@ -28,22 +28,23 @@ Result<std::optional<Fd>> try_claim(const backend::Layout& layout, const std::st
 
 namespace {
 
-Result<> commit(const Runtime::Impl& runtime, const std::string& id,
-                const backend::EndedRecord& record, store::BoxUpdate update) {
+/// Whether it was not committed before.
+Result<bool> commit(const Runtime::Impl& runtime, const std::string& id,
+                    const backend::EndedRecord& record, store::BoxUpdate update) {
   update.state = "stopped";
   update.exit_json = to_json(record.exit);
   update.finished_ns = record.finished_ns;
-  [[maybe_unused]] const bool changed =
-      TRY(runtime.state.transition(id, states_before(BoxState::kStopped), update));
+  const bool changed = TRY(runtime.state.transition(id, states_before(BoxState::kStopped), update));
   ::unlink((runtime.layout.ended() + "/" + id).c_str());
-  return {};
+  return changed;
 }
 
 }  // namespace
 
 Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
                     const backend::EndedRecord& record) {
-  return commit(runtime, id, record, {});
+  TRY(commit(runtime, id, record, {}));
+  return {};
 }
 
 namespace {
@@ -83,9 +84,9 @@ Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
     update.state = "failed";
     update.error_reason = cause("start", "the process that started it died");
     update.finished_ns = wall_ns();
-    tell_failed(runtime, row.id, *update.error_reason);
-    [[maybe_unused]] const bool changed =
-        TRY(runtime.state.transition(row.id, states_before(BoxState::kFailed), update));
+    // Who wrote it tells of it: several may find the box at once.
+    if (TRY(runtime.state.transition(row.id, states_before(BoxState::kFailed), update)))
+      tell_failed(runtime, row.id, *update.error_reason);
     return {};
   }
   backend::EndedRecord record;
@@ -94,13 +95,10 @@ Result<> end_lost(const Runtime::Impl& runtime, const store::BoxRow& row) {
   if (row.started_ns)
     record.exit.duration = std::chrono::nanoseconds(record.finished_ns - *row.started_ns);
   update.error_reason = cause("watch", "its shim died");
-  tell_ended(runtime, row.id, record.exit);
-  return commit(runtime, row.id, record, std::move(update));
+  if (TRY(commit(runtime, row.id, record, std::move(update))))
+    tell_ended(runtime, row.id, record.exit);
+  return {};
 }
-
-}  // namespace
-
-namespace {
 
 /// What the shim left of the end, if it did.
 std::optional<backend::EndedRecord> ended_record(const Runtime::Impl& runtime,

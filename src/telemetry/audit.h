@@ -53,7 +53,8 @@ class AuditReader final {
  public:
   /// An absent log is an empty one.
   explicit AuditReader(const std::string& home);
-  /// The next complete entry; absent at the end, for now. `audit_unreadable`: a line that is none.
+  /// The next complete entry; absent at the end of what has been written. May be called again.
+  /// `audit_unreadable`: a line that is none.
   Result<std::optional<AuditEntry>> next();
   std::uint64_t line() const { return line_; }
 
