@@ -11,6 +11,7 @@
 
 #include "caisson/exec.h"
 #include "caisson/exit_info.h"
+#include "caisson/files.h"
 #include "caisson/log.h"
 #include "caisson/result.h"
 #include "caisson/snapshot.h"
@@ -29,6 +30,18 @@ struct StageTiming {
   friend bool operator==(const StageTiming&, const StageTiming&) = default;
 };
 
+/// What the health check found last.
+enum class HealthState { kNone, kStarting, kHealthy, kUnhealthy };
+std::string_view to_string(HealthState state);
+
+/// Where to go on with the output of a process: bytes of each stream that the caller has had.
+struct AttachOptions {
+  /// Of Exec::id(); absent: the main process.
+  std::optional<std::uint32_t> exec;
+  /// Absent: only what comes from now on.
+  std::optional<std::uint64_t> stdout_offset, stderr_offset;
+};
+
 /// A box as its record and the kernel show it. Times are nanoseconds since the Unix epoch.
 struct BoxInfo {
   std::string id;    ///< a lower-case ULID (26 characters)
@@ -44,6 +57,10 @@ struct BoxInfo {
   std::optional<std::int64_t> finished_ns;
   std::optional<int> shim_pid;
   std::optional<int> init_pid;  ///< as the host sees it
+  unsigned restarts = 0;        ///< since the last start() by a caller
+  bool restarting = false;      ///< it has ended and waits for its next start
+  HealthState health = HealthState::kNone;
+  std::string health_output;  ///< of the last check, its first 4 KiB
   std::vector<StageTiming> stages;
   std::vector<std::string> warnings;  ///< e.g. defaults this host could not enforce
   friend bool operator==(const BoxInfo&, const BoxInfo&) = default;
@@ -73,8 +90,11 @@ class Box {
   Result<> start();
   /// Like start, and returns the main process attached from its first byte.
   Result<Exec> start_attached();
-  /// Attaches to the running main process: output from now on; stdin if `open_stdin`.
-  Result<Exec> attach();
+  /// Attaches to a running process: the main one (stdin if `open_stdin`), or an exec with
+  /// `replay_bytes`, also when it has ended already. Nothing is lost or doubled within what is
+  /// kept; where more was asked for than that, Exec::offset tells what the first byte is.
+  /// `exec_not_found`.
+  Result<Exec> attach(const AttachOptions& options = {});
   /// Runs one more process in the running box.
   Result<Exec> exec(const ExecSpec& spec);
 
@@ -117,6 +137,17 @@ class Box {
   Result<std::vector<Box>> fork(const ForkOptions& options = {});
   /// What distinguishes its files from its image's, or from those of a snapshot.
   Result<std::vector<Change>> diff(std::string_view snapshot = {}) const;
+
+  /// Makes an image of the box as it is: its image's layers, and what it has changed as one more;
+  /// with the command, environment and so on of its spec. A box that runs stands still for it. A
+  /// box of `dir:` becomes an image of one layer. `name`: as for `caisson image tag`; empty: none.
+  /// Returns the image's id. `no_image` (a box of `host:` has none).
+  Result<std::string> commit(std::string_view name = {}, std::string_view comment = {});
+  /// Writes the box as one archive: spec, image and files (docs/formats/archive.md). A box that
+  /// runs stands still for it. Snapshots, volumes and logs are not in it.
+  Result<> export_to(int fd);
+  /// The files of the box, whatever its state; a paused one is `box_paused`. `box_busy`.
+  Result<Files> files();
 
   Result<BoxInfo> info() const;
   Result<Usage> stats() const;

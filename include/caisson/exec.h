@@ -39,7 +39,8 @@ struct Collected {
 
 /// One process. Move-only. Not thread-safe, with one exception: `signal` may be called from
 /// any thread. Dropping the handle detaches: an exec's process goes on with its output going
-/// nowhere (writes fail with EPIPE), a main process goes on with its output going to the box's log.
+/// nowhere (writes fail with EPIPE) unless it has `replay_bytes`, a main process goes on with its
+/// output going to the box's log.
 ///
 ///     auto exec = box.exec({.command = {"cat"}, .open_stdin = true});
 ///     auto all = exec->communicate("hello\n");      // all->out == "hello\n"
@@ -50,6 +51,11 @@ class Exec {
   Exec(Exec&&) noexcept;
   Exec& operator=(Exec&&) noexcept;
   ~Exec();
+
+  /// Of an exec with `replay_bytes`: for Box::attach. Else absent.
+  std::optional<std::uint32_t> id() const;
+  /// How many bytes of a stream came before the next one that next_output() returns.
+  std::uint64_t offset(Stream stream) const;
 
   /// Writes some of `data` to stdin and returns how many bytes were taken: 0 when the deadline
   /// passed with the pipe full. Code::kFailedPrecondition (`stdin_closed`) when nothing reads it.

@@ -70,6 +70,9 @@ class Runtime {
 
   /// Validates `spec` and records a box; nothing runs yet. `name_taken` when the name is used.
   Result<Box> create(const BoxSpec& spec);
+  /// Makes a box of an archive of Box::export_to, which is hostile input. `name`: instead of the
+  /// archive's. `archive_invalid`, `archive_unsupported`, `digest_mismatch`, `name_taken`.
+  Result<Box> import_from(int fd, std::string_view name = {});
   /// By id, unique id prefix or name. Errors `box_not_found`, `box_ambiguous`.
   Result<Box> find(std::string_view id_or_name);
   /// Newest first. A box whose record cannot be read is in the list, with the error as its

@@ -41,6 +41,29 @@ enum class RootfsStrategy {
 /// What becomes of a box that is idle for too long.
 enum class IdleAction { kPause, kStop };
 
+/// Whether a box whose main process has ended by itself is started again, on the files it has.
+/// After 100 ms, then twice as long each time up to a minute; from the beginning after a run of
+/// 10 s. What the caller ends, or `max_lifetime` or `idle_timeout`, stays ended.
+enum class RestartMode { kNo, kOnFailure, kAlways };
+
+struct RestartPolicy {
+  RestartMode mode = RestartMode::kNo;
+  unsigned max_retries = 0;  ///< kOnFailure: at most so often; 0: without limit
+  friend bool operator==(const RestartPolicy&, const RestartPolicy&) = default;
+};
+
+/// A command that tells by its exit status, 0 or another, whether what runs in the box is well.
+struct HealthCheck {
+  std::vector<std::string> command;  ///< argv, run as the box's user
+  std::chrono::nanoseconds interval =
+      std::chrono::seconds(30);  ///< from the end of one to the next
+  std::chrono::nanoseconds timeout =
+      std::chrono::seconds(30);              ///< one that takes longer has failed
+  std::chrono::nanoseconds start_period{0};  ///< failures before the first success do not count
+  unsigned retries = 3;                      ///< so many failures in a row make a box unhealthy
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
+};
+
 enum class MountType { kBind, kTmpfs };
 
 /// One mount in a box. `target` is an absolute path inside. A bind's `source` is an absolute
@@ -106,6 +129,12 @@ struct BoxSpec {
   /// this host is stopped.
   std::optional<std::chrono::nanoseconds> idle_timeout;
   IdleAction idle_action = IdleAction::kPause;
+  RestartPolicy restart;  ///< not together with auto_remove
+  /// From the start to the end of all restarts, paused or not; the exit reason is then `timeout`.
+  std::optional<std::chrono::nanoseconds> max_lifetime;
+  std::optional<HealthCheck> health;
+  /// So much of the main process's last output can be had again by attaching.
+  std::uint64_t replay_bytes = 1u << 20;
   std::set<std::string> allow_missing;  ///< limits that may be unenforced, e.g. {"memory"}
   friend bool operator==(const BoxSpec&, const BoxSpec&) = default;
 };
@@ -120,6 +149,10 @@ struct ExecSpec {
   bool open_stdin = false;
   std::optional<std::chrono::nanoseconds> wall_time;
   OutputLimit output;
+  /// The box keeps so much of the last output on disk, and the exec outlives its client: any
+  /// process can attach to it and have what it has not had (Box::attach). Not with `tty`. Absent:
+  /// the output goes to the client alone, without a copy.
+  std::optional<std::uint64_t> replay_bytes;
   friend bool operator==(const ExecSpec&, const ExecSpec&) = default;
 };
 
@@ -128,6 +161,7 @@ std::string_view to_string(Profile profile);
 std::string_view to_string(Network network);
 std::string_view to_string(RootfsStrategy strategy);
 std::string_view to_string(IdleAction action);
+std::string_view to_string(RestartMode mode);
 
 /// Checks everything that needs no system call; the first fault found is the error.
 Result<> validate(const BoxSpec& spec);
@@ -137,6 +171,8 @@ Result<> validate(const ExecSpec& spec);
 
 /// "64m", "1g", "1.5g", "4096": bytes; suffixes b k m g t (powers of 1024, "kb"/"kib" too).
 Result<std::uint64_t> parse_size(std::string_view text);
+/// "no", "always", "on-failure", "on-failure:5".
+Result<RestartPolicy> parse_restart_policy(std::string_view text);
 /// "1s", "250ms", "1m30s", "2h", "1.5" (seconds).
 Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
 /// "TERM", "SIGTERM", "15".

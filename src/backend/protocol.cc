@@ -1,92 +1,25 @@
 #include "backend/protocol.h"
 
+#include <algorithm>
 #include <climits>
 #include <nlohmann/json.hpp>
 
 #include "spec/json.h"
+#include "spec/json_reader.h"
+#include "spec/names.h"
 #include "wire/cbor.h"
+#include "wire/fields.h"
 
 namespace caisson::backend {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kLastSignal = 64;   // SIGRTMAX of Linux
-constexpr int kMaxFds = 8;        // of one frame, see sys/socket.cc
-constexpr int kLastErrno = 4095;  // MAX_ERRNO of the kernel
+constexpr int kLastSignal = 64;  // SIGRTMAX of Linux
+constexpr int kMaxFds = 8;       // of one frame, see sys/socket.cc
 
-/// Bytes that need not be UTF-8 (paths, messages that quote names) travel as byte strings.
-json bytes(const std::string& text) {
-  return json::binary(std::vector<std::uint8_t>(text.begin(), text.end()));
-}
-
-std::optional<std::string> text_of(const json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (!value.is_binary()) return std::nullopt;
-  return std::string(value.get_binary().begin(), value.get_binary().end());
-}
-
-/// Reads members of a map, each once; the first one missing, mistyped or out of range is the error.
-class Fields final {
- public:
-  explicit Fields(const json& object) : object_(object) {}
-
-  std::string text(const char* name) {
-    const json* value = find(name);
-    std::optional<std::string> text = value == nullptr ? std::nullopt : text_of(*value);
-    if (!text) return fault(name), std::string();
-    return std::move(*text);
-  }
-  template <class T>
-  T integer(const char* name, T lowest, T highest) {
-    const json* value = find(name);
-    if (value == nullptr || !value->is_number_integer()) return fault(name), lowest;
-    const bool huge = value->is_number_unsigned() &&
-                      value->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX);
-    const auto number = value->get<std::int64_t>();
-    if (huge || std::cmp_less(number, lowest) || std::cmp_greater(number, highest))
-      return fault(name), lowest;
-    return static_cast<T>(number);
-  }
-  bool boolean(const char* name) {
-    const json* value = find(name);
-    if (value == nullptr || !value->is_boolean()) return fault(name), false;
-    return value->get<bool>();
-  }
-  const json& member(const char* name) {
-    static const json kNull;
-    const json* value = find(name);
-    if (value == nullptr) return fault(name), kNull;
-    return *value;
-  }
-  const json* find(const char* name) {
-    const auto it = object_.find(name);
-    if (it == object_.end()) return nullptr;
-    ++read_;
-    return &*it;
-  }
-  Result<> result() const {
-    if (fault_.empty()) return {};
-    return make_error(
-        Code::kInvalidArgument, "protocol_error",
-        format("decode message: field '{}' is missing, of the wrong type or out of range", fault_));
-  }
-  /// After everything was read: whoever sent a field that nobody reads meant something by it.
-  Result<> finish() const {
-    TRY(result());
-    if (read_ == object_.size()) return {};
-    return make_error(Code::kInvalidArgument, "protocol_error",
-                      "decode message: it has an unknown field");
-  }
-
- private:
-  void fault(const char* name) {
-    if (fault_.empty()) fault_ = name;
-  }
-  const json& object_;
-  std::size_t read_ = 0;
-  std::string fault_;
-};
+using wire::bytes;
+using wire::Fields;
 
 json encode_rootfs(const Rootfs& rootfs) {
   std::vector<std::string> views;
@@ -129,6 +62,7 @@ Result<Request> decode_start(Fields& fields) {
   request.id = fields.text("id");
   request.layout = {fields.text("home")};
   request.attach = fields.boolean("attach");
+  request.at_rest = fields.boolean("at_rest");
   request.fail_at = fields.integer("fail_at", 0u, UINT_MAX);
   request.rootfs = TRY(decode_rootfs(fields.member("rootfs")));
   request.spec = TRY(spec::decode_box_spec(fields.member("spec")));
@@ -142,6 +76,7 @@ struct Encode {
             {"id", bytes(r.id)},
             {"home", bytes(r.layout.home)},
             {"attach", r.attach},
+            {"at_rest", r.at_rest},
             {"fail_at", r.fail_at},
             {"rootfs", encode_rootfs(r.rootfs)},
             {"spec", spec::encode(r.spec)}};
@@ -149,7 +84,14 @@ struct Encode {
   json operator()(const ExecRequest& r) const {
     return {{"op", "exec"}, {"spec", spec::encode(r.spec)}};
   }
-  json operator()(const AttachRequest&) const { return {{"op", "attach"}}; }
+  json operator()(const FilesRequest&) const { return {{"op", "files"}}; }
+  json operator()(const AttachRequest& r) const {
+    json document = {{"op", "attach"}};
+    if (r.options.exec) document["exec"] = *r.options.exec;
+    if (r.options.stdout_offset) document["stdout"] = *r.options.stdout_offset;
+    if (r.options.stderr_offset) document["stderr"] = *r.options.stderr_offset;
+    return document;
+  }
   json operator()(const WaitRequest&) const { return {{"op", "wait"}}; }
   json operator()(const SignalRequest& r) const { return {{"op", "signal"}, {"number", r.number}}; }
   json operator()(const KillRequest& r) const {
@@ -182,26 +124,10 @@ struct Encode {
   json operator()(const DiffRequest& r) const {
     return {{"op", "diff"}, {"before", spec::encode(r.before)}, {"after", spec::encode(r.after)}};
   }
+  json operator()(const LayerRequest& r) const {
+    return {{"op", "layer"}, {"before", spec::encode(r.before)}, {"after", spec::encode(r.after)}};
+  }
 };
-
-json encode_error(const Error& error) {
-  return {{"code", static_cast<int>(error.code)},
-          {"errno", error.sys_errno},
-          {"reason", bytes(error.reason)},
-          {"message", bytes(error.message)},
-          {"hint", bytes(error.hint)}};
-}
-
-/// A Result<Error> would not tell its value from its error.
-Result<> decode_error(const json& value, Error& error) {
-  Fields fields(value);
-  const int code = fields.integer("code", static_cast<int>(Code::kCancelled),
-                                  static_cast<int>(Code::kUnauthenticated));
-  error = make_error(static_cast<Code>(code), fields.text("reason"), fields.text("message"),
-                     fields.text("hint"));
-  error.sys_errno = fields.integer("errno", 0, kLastErrno);
-  return fields.finish();
-}
 
 Result<Started> decode_started(const json& value) {
   Fields fields(value);
@@ -239,6 +165,18 @@ Result<> check_version(const json& document) {
       "use the caisson that started the box");
 }
 
+AttachOptions decode_attach(Fields& fields, const json& document) {
+  AttachOptions options;
+  const auto number = [&](const char* name) -> std::optional<std::uint64_t> {
+    if (!document.contains(name)) return std::nullopt;
+    return static_cast<std::uint64_t>(fields.integer<std::int64_t>(name, 0, INT64_MAX));
+  };
+  if (document.contains("exec")) options.exec = fields.integer("exec", 1u, UINT32_MAX);
+  options.stdout_offset = number("stdout");
+  options.stderr_offset = number("stderr");
+  return options;
+}
+
 Result<Request> request_of(const json& document) {
   Fields fields(document);
   fields.integer("version", kProtocolVersion, kProtocolVersion);
@@ -247,8 +185,10 @@ Result<Request> request_of(const json& document) {
   if (op == "start") return decode_start(fields);
   if (op == "exec")
     request = ExecRequest{TRY(spec::decode_exec_spec(fields.member("spec")))};
+  else if (op == "files")
+    request = FilesRequest{};
   else if (op == "attach")
-    request = AttachRequest{};
+    request = AttachRequest{decode_attach(fields, document)};
   else if (op == "wait")
     request = WaitRequest{};
   else if (op == "signal")
@@ -279,6 +219,9 @@ Result<Request> request_of(const json& document) {
   else if (op == "diff")
     request = DiffRequest{TRY(spec::decode_texts(fields.member("before"))),
                           TRY(spec::decode_texts(fields.member("after")))};
+  else if (op == "layer")
+    request = LayerRequest{TRY(spec::decode_texts(fields.member("before"))),
+                           TRY(spec::decode_texts(fields.member("after")))};
   else
     return make_error(Code::kUnimplemented, "protocol_error",
                       format("decode message: unknown request '{}'", op));
@@ -289,7 +232,7 @@ Result<Request> request_of(const json& document) {
 Result<Reply> reply_of(const json& document) {
   Reply reply;
   if (const auto it = document.find("error"); it != document.end() && it->is_object()) {
-    TRY(decode_error(*it, reply.error.emplace()));
+    TRY(wire::decode_error(*it, reply.error.emplace()));
     return reply;
   }
   const auto it = document.find("ok");
@@ -297,6 +240,13 @@ Result<Reply> reply_of(const json& document) {
   Fields fields(*it);
   reply.fds = fields.integer("fds", 0, kMaxFds);
   if (const json* started = fields.find("started")) reply.started = TRY(decode_started(*started));
+  if (const json* exec = fields.find("exec"); exec != nullptr && exec->is_number_unsigned())
+    reply.exec =
+        static_cast<ProcessId>(std::min<std::uint64_t>(exec->get<std::uint64_t>(), UINT32_MAX));
+  for (std::size_t i = 0; i < 2; ++i)
+    if (const char* name = i == 0 ? "stdout" : "stderr"; it->contains(name))
+      reply.offsets[i] =
+          static_cast<std::uint64_t>(fields.integer<std::int64_t>(name, 0, INT64_MAX));
   if (const json* usage = fields.find("usage")) reply.usage = TRY(spec::decode_usage(*usage));
   TRY(fields.finish());
   return reply;
@@ -317,7 +267,7 @@ Result<Request> decode_request(std::string_view payload) {
 }
 
 std::string encode_reply(const Reply& reply) {
-  if (reply.error) return wire::encode_cbor({{"error", encode_error(*reply.error)}});
+  if (reply.error) return wire::encode_cbor({{"error", wire::encode_error(*reply.error)}});
   json ok = {{"fds", reply.fds}};
   if (reply.started)
     ok["started"] = {{"shim_pid", reply.started->shim_pid},
@@ -325,6 +275,9 @@ std::string encode_reply(const Reply& reply) {
                      {"started_ns", reply.started->started_ns},
                      {"stages", spec::encode(reply.started->stages)},
                      {"warnings", spec::encode(reply.started->warnings)}};
+  if (reply.exec) ok["exec"] = *reply.exec;
+  if (reply.offsets[0] != 0) ok["stdout"] = reply.offsets[0];
+  if (reply.offsets[1] != 0) ok["stderr"] = reply.offsets[1];
   if (reply.usage) ok["usage"] = spec::encode(*reply.usage);
   return wire::encode_cbor({{"ok", ok}});
 }
@@ -342,6 +295,28 @@ Result<ExitInfo> decode_exit(std::string_view payload) {
   const auto it = document.find("exit");
   if (it == document.end()) return unexpected();
   return as_protocol_error(spec::decode_exit_info(*it));
+}
+
+std::string encode_status(const Status& status) {
+  return json({{"restarts", status.restarts},
+               {"restarting", status.restarting},
+               {"health", std::string(to_string(status.health))},
+               {"health_output", spec::encode_text(status.health_output)}})
+      .dump();
+}
+
+Result<Status> decode_status(std::string_view text) {
+  const json document = TRY(spec::parse_json(text));
+  Fields fields(document);
+  Status status;
+  status.restarts = fields.integer("restarts", 0u, UINT_MAX);
+  status.restarting = fields.boolean("restarting");
+  const std::optional<HealthState> health = spec::find_named<HealthState>(fields.text("health"));
+  status.health_output = fields.text("health_output");
+  TRY(fields.result());
+  if (!health) return unexpected();
+  status.health = *health;
+  return status;
 }
 
 std::string encode_ended(const EndedRecord& record) {

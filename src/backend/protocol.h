@@ -1,6 +1,7 @@
 // The documents of the shim's protocol (docs/formats/wire.md): requests, replies, events.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -15,7 +16,7 @@
 namespace caisson::backend {
 
 /// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
-constexpr int kProtocolVersion = 2;
+constexpr int kProtocolVersion = 3;
 
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
@@ -24,6 +25,8 @@ struct Layout {
   std::string ended() const { return home + "/ended"; }
   /// The shim's socket, in the box's directory.
   static std::string socket(const std::string& id) { return id + ".sock"; }
+  /// What the shim tells of health and restarts, in the box's directory.
+  static constexpr const char* kStatus = "status";
   /// There while the box is paused, in the box's directory.
   static constexpr const char* kPaused = "paused";
   std::string cache() const { return home + "/cache"; }
@@ -36,12 +39,17 @@ struct StartRequest {
   BoxSpec spec;
   Rootfs rootfs;
   bool attach = false;
+  bool at_rest = false;  ///< only for its files: nothing of the box runs, and nothing is recorded
   unsigned fail_at = 0;  ///< fault injection: the number of the step that is to fail
 };
 struct ExecRequest {
   ExecSpec spec;
 };
-struct AttachRequest {};
+/// Serve the files of the box to the client behind the socket that comes along.
+struct FilesRequest {};
+struct AttachRequest {
+  AttachOptions options;
+};
 struct WaitRequest {};
 struct SignalRequest {
   int number = 0;
@@ -79,9 +87,15 @@ struct CopyRequest {
 struct DiffRequest {
   std::vector<std::string> before, after;
 };
-using Request = std::variant<StartRequest, ExecRequest, AttachRequest, WaitRequest, SignalRequest,
-                             KillRequest, StopRequest, StatsRequest, StartedRequest, PauseRequest,
-                             ResumeRequest, RemoveRequest, DiskRequest, CopyRequest, DiffRequest>;
+/// Write what distinguishes two stacks of trees as the tar of an OCI layer to the descriptor that
+/// comes along (image/layer_tar.h), likewise.
+struct LayerRequest {
+  std::vector<std::string> before, after;
+};
+using Request =
+    std::variant<StartRequest, ExecRequest, FilesRequest, AttachRequest, WaitRequest, SignalRequest,
+                 KillRequest, StopRequest, StatsRequest, StartedRequest, PauseRequest,
+                 ResumeRequest, RemoveRequest, DiskRequest, CopyRequest, DiffRequest, LayerRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);
@@ -91,6 +105,10 @@ struct Reply {
   std::optional<Error> error;
   std::optional<Started> started;
   std::optional<Usage> usage;
+  std::optional<ProcessId> exec;  ///< of one with `replay_bytes`
+  /// To `attach`: how many bytes of each stream come before the first that will be sent, unless
+  /// some of those are not kept any more.
+  std::array<std::uint64_t, 2> offsets{};
   int fds = 0;
 };
 std::string encode_reply(const Reply& reply);
@@ -98,6 +116,16 @@ Result<Reply> decode_reply(std::string_view payload);
 
 std::string encode_exit(const ExitInfo& exit);
 Result<ExitInfo> decode_exit(std::string_view payload);
+
+/// What `status` holds, as JSON.
+struct Status {
+  unsigned restarts = 0;
+  bool restarting = false;
+  HealthState health = HealthState::kNone;
+  std::string health_output;
+};
+std::string encode_status(const Status& status);
+Result<Status> decode_status(std::string_view text);
 
 /// The record that a shim leaves in `ended/<id>`, as JSON.
 struct EndedRecord {

@@ -45,7 +45,7 @@ Error refused(json document) {
 }
 
 StartRequest full_start() {
-  StartRequest start{"01hx", {"/home/" + kBinary}, {}, {}, true, 7};
+  StartRequest start{"01hx", {"/home/" + kBinary}, {}, {}, true, true, 7};
   start.spec.source = "dir:/" + kBinary;
   start.spec.command = {"sh", "-c", kBinary, ""};
   start.spec.env = {{"A", kBinary}, {"B=", ""}, {"\xfe", "x"}};

@@ -62,6 +62,9 @@ class Sandbox {
   virtual Result<Started> start() = 0;
   /// Asks for a process; its fate arrives as events.
   virtual Result<> spawn(ProcessId id, const ProcessSpec& spec, Stdio stdio) = 0;
+  /// Asks for a process that serves the box's files to the client behind `socket`
+  /// (files/service.h); its fate arrives as events.
+  virtual Result<> serve_files(ProcessId id, Fd socket) = 0;
   virtual Result<Terminal> open_terminal(const std::string& user) = 0;
   /// To one process, or with `group` to its whole session.
   virtual Result<> signal(ProcessId id, int number, bool group) = 0;

@@ -3,12 +3,16 @@
 #include "cli/attached.h"
 #include "cli/commands.h"
 #include "cli/each_box.h"
+#include "cli/ending.h"
+#include "cli/foreground.h"
 
 namespace caisson::cli {
 namespace {
 
 struct Settings {
+  AttachOptions attach;
   bool no_input = false;
+  bool replay = false;
 };
 
 constexpr CommandText kText = {
@@ -18,6 +22,15 @@ constexpr CommandText kText = {
     "  caisson attach web\n"};
 
 constexpr Option<Settings> kOptions[] = {
+    {{"--exec", "ID", "a command of exec --replay instead"},
+     [](Settings& o, std::string_view v) {
+       auto id = parse_count(v);
+       if (!id) return Result<>(std::move(id.error()));
+       if (*id == 0 || *id > UINT32_MAX) return Result<>(parse_count("").error());
+       o.attach.exec = static_cast<std::uint32_t>(*id);
+       return Result<>();
+     }},
+    {{"--replay", "", "first show the output that is kept"}, set_true<&Settings::replay>},
     {{"--no-stdin", "", "leave standard input alone"}, set_true<&Settings::no_input>},
 };
 
@@ -30,8 +43,15 @@ Result<int> attach(const Settings& settings, const std::vector<std::string>& nam
   if (!info) return std::move(info.error());
   auto signals = SignalCatcher::install();
   if (!signals) return std::move(signals.error());
-  auto exec = box->attach();
+  AttachOptions options = settings.attach;
+  if (settings.replay) options.stdout_offset = options.stderr_offset = 0;
+  auto exec = box->attach(options);
   if (!exec) return std::move(exec.error());
+  if (options.exec) {
+    auto end = run_foreground(*exec, *signals, {.end_process_with_us = false});
+    if (!end) return std::move(end.error());
+    return exit_status(*end);
+  }
   return show_main(*box, info->spec, *exec, *signals, !settings.no_input, false);
 }
 

@@ -114,6 +114,29 @@ Result<> allow_missing(BoxOptions& into, std::string_view value) {
   return {};
 }
 
+/// docker's: a line for the shell of the box.
+Result<> set_health_command(BoxOptions& into, std::string_view value) {
+  if (!into.spec.health) into.spec.health.emplace();
+  into.spec.health->command = {"/bin/sh", "-c", std::string(value)};
+  return {};
+}
+
+template <auto Parse, auto Member>
+Result<> put_health(BoxOptions& into, std::string_view value) {
+  auto parsed = Parse(value);
+  if (!parsed) return std::move(parsed.error());
+  if (!into.spec.health) into.spec.health.emplace();
+  (*into.spec.health).*Member = *std::move(parsed);
+  return {};
+}
+
+Result<unsigned> parse_retries(std::string_view text) {
+  auto number = parse_count(text);
+  if (!number) return std::move(number.error());
+  if (*number == 0 || *number > 1'000'000) return value_error(text, "a number from 1");
+  return static_cast<unsigned>(*number);
+}
+
 using Box = BoxSpec;
 constexpr Option<BoxOptions> kTable[] = {
     {{"--name", "NAME", "a name for the box, unique in this home"}, put_text<&Box::name>},
@@ -156,6 +179,22 @@ constexpr Option<BoxOptions> kTable[] = {
      put<parse_duration, &Box::idle_timeout>},
     {{"--idle-action", "ACTION", "what --idle-timeout does: pause (default) or stop"},
      put<parse_idle_action, &Box::idle_action>},
+    {{"--max-lifetime", "TIME", "end the box after this time, restarts and pauses included"},
+     put<parse_duration, &Box::max_lifetime>},
+    {{"--restart", "POLICY", "no (default), on-failure[:N] or always"},
+     put<parse_restart_policy, &Box::restart>},
+    {{"--health-cmd", "COMMAND", "shell command that tells by its status whether all is well"},
+     set_health_command},
+    {{"--health-interval", "TIME", "between two checks (30s)"},
+     put_health<parse_duration, &HealthCheck::interval>},
+    {{"--health-timeout", "TIME", "a check that takes longer has failed (30s)"},
+     put_health<parse_duration, &HealthCheck::timeout>},
+    {{"--health-start-period", "TIME", "failures before the first success do not count (0s)"},
+     put_health<parse_duration, &HealthCheck::start_period>},
+    {{"--health-retries", "N", "so many failures in a row are unhealthy (3)"},
+     put_health<parse_retries, &HealthCheck::retries>},
+    {{"--replay", "SIZE", "output kept for who attaches again (1m)"},
+     put<parse_size, &Box::replay_bytes>},
     {{"--cpu-time", "TIME", "end the box after this much processor time"},
      put<parse_duration, &Box::limits, &Limits::cpu_time>},
     {{"--open-files", "N", "most open files of a process"},

@@ -57,6 +57,8 @@ constexpr Option<Settings> kOptions[] = {
      put<parse_duration, &ExecSpec::wall_time>},
     {{"--output-limit", "SIZE[:kill]", "most output kept; with :kill, more ends the command"},
      put<parse_output_limit, &ExecSpec::output>},
+    {{"--replay", "SIZE", "keep so much output for who attaches; with -d print the exec's id"},
+     put<parse_size, &ExecSpec::replay_bytes>},
     {{"--json", "", "capture the output; print one JSON object as the last line"},
      set_true<&Settings::json>},
 };
@@ -109,7 +111,8 @@ Result<int> exec_in_box(const std::string& name, const Settings& settings) {
   auto exec = box->exec(settings.spec);
   if (!exec) return std::move(exec.error());
   if (!settings.detach) return run_in_foreground(*box, *info, *exec, *signals, settings);
-  return settings.json ? print(box_object(box->id(), info->name) + "\n") : 0;
+  if (settings.json) return print(box_object(box->id(), info->name) + "\n");
+  return exec->id() ? print(std::to_string(*exec->id()) + "\n") : 0;
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ class Child final {
     limits();
     credentials();
     if (header_->no_new_privileges) seccomp();
+    if (header_->serves_files) serve();
     execute();
   }
 
@@ -127,11 +128,20 @@ class Child final {
   }
 
   void seccomp() const noexcept {
-    if (context_.seccomp.empty()) return;
+    if (context_.seccomp.empty() || header_->unfiltered != 0) return;
     constexpr std::size_t kInstruction = 8;
     const int err =
         sys::install_seccomp(context_.seccomp.data(), context_.seccomp.size() / kInstruction);
     if (err != 0) fail(ExecStep::kSeccomp, err);
+  }
+
+  /// Goes on as this program, and as non-dumpable as init: nobody in the box can look into it. It
+  /// keeps nothing but its socket; that the status pipe is closed tells the shim that it runs.
+  [[noreturn]] void serve() const noexcept {
+    ::prctl(PR_SET_DUMPABLE, 0);
+    ::syscall(SYS_close_range, 1u, UINT_MAX, 0);
+    files::serve(0, *context_.service);
+    ::_exit(0);
   }
 
   [[noreturn]] void execute() const noexcept {

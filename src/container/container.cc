@@ -1,6 +1,7 @@
 #include "container/container.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -42,6 +43,10 @@ namespace {
 using backend::ProcessEvent;
 using backend::ProcessId;
 
+constexpr sys::CapMask kFileCapabilities =
+    sys::cap_bit(CAP_CHOWN) | sys::cap_bit(CAP_DAC_OVERRIDE) | sys::cap_bit(CAP_DAC_READ_SEARCH) |
+    sys::cap_bit(CAP_FOWNER) | sys::cap_bit(CAP_FSETID) | sys::cap_bit(CAP_SETFCAP);
+
 class Container final : public backend::Sandbox {
  public:
   Container(ContainerOptions options, Preparation preparation)
@@ -54,6 +59,7 @@ class Container final : public backend::Sandbox {
 
   Result<backend::Started> start() override;
   Result<> spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) override;
+  Result<> serve_files(ProcessId id, Fd socket) override;
   Result<backend::Terminal> open_terminal(const std::string& user) override;
   Result<> signal(ProcessId id, int number, bool group) override;
   int event_fd() const override { return epoll_.get(); }
@@ -78,6 +84,8 @@ class Container final : public backend::Sandbox {
   Result<> clone_init();
   Result<> await_ready(std::vector<std::string>& warnings);
   Result<User> look_up(const std::string& user, const std::vector<std::string>& groups) const;
+  Result<> spawn_image(ProcessId id, const ProcessImage& image, backend::Stdio stdio);
+  files::ServiceOptions service_options() const;
   Result<ProcessImage> image_of(const backend::ProcessSpec& spec) const;
   Result<> watch(int fd) const;
   Result<> tell_init(const InitMessage& message, std::string_view action);
@@ -163,6 +171,7 @@ Result<> Container::clone_init() {
   const Fd launcher = plan_.facts.exposed_program ? TRY(make_launcher()) : Fd();
   init.launcher = launcher.get();
   init.seccomp = seccomp_;
+  init.service = service_options();
   init.fail_at = options_.fail_at;
   // Moving into a v2 group by write can wait for a grace period of the kernel; being born into it
   // does not (clone(2), CLONE_INTO_CGROUP, since 5.7).
@@ -284,16 +293,46 @@ Result<ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const
 }
 
 Result<> Container::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
-  const ProcessImage image = TRY(image_of(spec));
+  return spawn_image(id, TRY(image_of(spec)), std::move(stdio));
+}
+
+files::ServiceOptions Container::service_options() const {
+  files::ServiceOptions options{plan_.ids.first_inside, plan_.ids.first_inside, {}};
+  if (!options_.at_rest) return options;
+  for (const Step& step : plan_.steps)
+    if (const auto* mount = std::get_if<MountFs>(&step)) options.in_memory.push_back(mount->target);
+  return options;
+}
+
+/// It has the rights over files that root in the box has under docker's set, whatever the profile
+/// gives: an operation on files must not depend on it. A filter of the caller's own is made for the
+/// box's programs, not for this one.
+Result<> Container::serve_files(ProcessId id, Fd socket) {
+  ProcessImage image;
+  image.argv = {"caisson-files"};
+  image.workdir = "/";
+  image.uid = image.gid = plan_.ids.first_inside;
+  image.set_groups = plan_.ids.count > 1 || plan_.facts.root;
+  image.capabilities = image.bounding = kFileCapabilities;
+  image.unfiltered = options_.spec.security.seccomp == SeccompMode::kCustom;
+  image.serves_files = true;
+  image.limits = resource_limits(options_.spec);
+  if (!counts_processes_) image.limits.push_back(process_limit(options_.spec));
+  backend::Stdio stdio{std::move(socket), TRY(open_fd("/dev/null", O_WRONLY)),
+                       TRY(open_fd("/dev/null", O_WRONLY))};
+  return spawn_image(id, image, std::move(stdio));
+}
+
+Result<> Container::spawn_image(ProcessId id, const ProcessImage& image, backend::Stdio stdio) {
   Fd block = TRY(make_exec_block(image));
   Pipe status = TRY(make_pipe(O_NONBLOCK));
   const InitMessage message{.op = InitOp::kExec, .id = id};
   const ssize_t sent = sys::send_with_fds(
       control_.get(), {reinterpret_cast<const char*>(&message), sizeof message},
       {block.get(), stdio.in.get(), stdio.out.get(), stdio.err.get(), status.write.get()});
-  if (sent < 0) return errno_error(static_cast<int>(-sent), "ask init for process", spec.argv[0]);
+  if (sent < 0) return errno_error(static_cast<int>(-sent), "ask init for process", image.argv[0]);
   TRY(watch(status.read.get()));
-  spawning_[id] = {std::move(status.read), spec.argv, spec.workdir};
+  spawning_[id] = {std::move(status.read), image.argv, image.workdir};
   return {};
 }
 

@@ -16,6 +16,7 @@ struct ContainerOptions {
   std::string data;      ///< the box's directory
   std::string cache;     ///< of compiled filters
   unsigned fail_at = 0;  ///< see Apply::run
+  bool at_rest = false;  ///< see backend::StartRequest
 };
 
 std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options, Preparation preparation);

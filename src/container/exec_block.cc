@@ -100,6 +100,8 @@ Result<Fd> make_exec_block(const ProcessImage& image) {
   header.set_groups = image.set_groups;
   header.no_new_privileges = image.no_new_privileges;
   header.terminal = image.terminal;
+  header.unfiltered = image.unfiltered;
+  header.serves_files = image.serves_files;
   header.size = sizeof header + writer.bytes().size();
 
   Fd block(::memfd_create("exec", MFD_CLOEXEC));

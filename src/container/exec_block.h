@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "container/exec_layout.h"
+#include "files/service.h"
 #include "sys/capabilities.h"
 
 namespace caisson::container {
@@ -31,6 +32,8 @@ struct ProcessImage {
   sys::CapMask bounding = 0;
   bool no_new_privileges = true;
   bool terminal = false;  ///< stdin becomes the controlling terminal
+  bool unfiltered = false;
+  bool serves_files = false;  ///< nothing is executed: it serves files over stdin, a socket
   std::vector<ResourceLimit> limits;
 };
 
@@ -44,10 +47,11 @@ struct ExecContext {
   int userns = -1;
   int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< a BPF program, empty: no filter
+  const files::ServiceOptions* service = nullptr;
 };
 
 /// In the forked child: becomes the process. Never returns; writes an ExecFailure to `status` when
-/// something fails, and exits. Allocates nothing and takes no lock.
+/// something fails, and exits. Until it is the process it allocates nothing and takes no lock.
 [[noreturn]] void become(const ExecContext& context, int block, int in, int out, int err,
                          int status) noexcept;
 

@@ -20,6 +20,8 @@ struct ExecHeader {
   std::uint64_t capabilities, bounding;
   std::uint32_t uid, gid;
   std::uint8_t set_groups, no_new_privileges, terminal;
+  std::uint8_t unfiltered;    ///< the system call filter is left out
+  std::uint8_t serves_files;  ///< nothing is executed: it serves files
 };
 
 struct LimitEntry {

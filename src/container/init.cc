@@ -58,7 +58,8 @@ Result<> give_up_privileges(const Ids& ids) {
 class Init final {
  public:
   explicit Init(const InitOptions& options)
-      : options_(options), context_{options.userns, options.launcher, options.seccomp} {}
+      : options_(options),
+        context_{options.userns, options.launcher, options.seccomp, &options.service} {}
 
   [[noreturn]] void run() {
     ::prctl(PR_SET_NAME, "caisson-init");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "container/plan.h"
+#include "files/service.h"
 
 namespace caisson::container {
 
@@ -17,7 +18,8 @@ struct InitOptions {
   int control = -1;          ///< the SOCK_SEQPACKET to the shim
   int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< the program every exec gets
-  unsigned fail_at = 0;      ///< see Apply::run
+  files::ServiceOptions service;
+  unsigned fail_at = 0;  ///< see Apply::run
 };
 
 [[noreturn]] void run_init(const InitOptions& options);

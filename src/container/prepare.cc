@@ -30,4 +30,8 @@ Result<Preparation> prepare() {
                      std::chrono::nanoseconds(boot_ns() - began)};
 }
 
+Result<Preparation> prepare_again(const sys::CgroupLayout& cgroups, const Facts& facts) {
+  return Preparation{cgroups, facts, TRY(sys::NewNamespaces::begin()), {}};
+}
+
 }  // namespace caisson::container

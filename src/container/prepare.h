@@ -21,6 +21,9 @@ struct Preparation {
 /// namespace afterwards.
 Result<Preparation> prepare();
 
+/// The same for another run of a box of this process.
+Result<Preparation> prepare_again(const sys::CgroupLayout& cgroups, const Facts& facts);
+
 /// A range of ids for the box, which root's boxes have to themselves on the whole machine, whatever
 /// their home.
 Result<sys::ClaimedRange> claim_ids(const std::string& id);

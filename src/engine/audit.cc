@@ -60,6 +60,14 @@ void tell_snapshot(const Runtime::Impl& runtime, std::string_view event, const s
   runtime.audit.add(event, box, {{"snapshot", name}});
 }
 
+void tell_files(const Runtime::Impl& runtime, const std::string& box, std::string_view way,
+                std::string_view path, std::uint64_t bytes) {
+  runtime.audit.add("files_touched", box,
+                    {{"way", std::string(way)},
+                     {"path", telemetry::shown_text(std::string(path))},
+                     {"bytes", bytes}});
+}
+
 void tell_pulled(const Runtime::Impl& runtime, const std::string& image,
                  const std::string& source) {
   runtime.audit.add("image_pulled", "", {{"image", image}, {"source", spec::encode_text(source)}});

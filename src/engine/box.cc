@@ -67,6 +67,20 @@ Result<std::optional<Fd>> engine::end_and_claim(const Box::Impl& box) {
   }
 }
 
+void engine::add_status(const Runtime::Impl& runtime, BoxInfo& info) {
+  if (!info.spec.health && info.spec.restart.mode == RestartMode::kNo) return;
+  const Result<std::string> text =
+      read_file(format("{}/{}", runtime.layout.box(info.id), backend::Layout::kStatus), 1u << 20);
+  const Result<backend::Status> status =
+      text ? backend::decode_status(*text) : Result<backend::Status>(text.error());
+  if (!status) return;
+  info.restarts = status->restarts;
+  if (!is_live(info.state)) return;
+  info.restarting = status->restarting;
+  info.health = status->health;
+  info.health_output = status->health_output;
+}
+
 namespace {
 
 /// What the record says of the end of a box whose shim went away.
@@ -92,8 +106,9 @@ void commit_told(const Box::Impl& box, const ExitInfo& exit) {
 
 /// The main process as an Exec: output carried by the shim, its end committed to the record.
 Result<Exec> main_exec(const std::shared_ptr<const Box::Impl>& box, Channel channel,
-                       std::vector<Fd> fds, const BoxSpec& spec) {
-  Exec::Impl::Parts parts{.channel = std::move(channel), .carried = true};
+                       std::vector<Fd> fds, const BoxSpec& spec,
+                       const std::array<std::uint64_t, 2>& offsets = {}) {
+  Exec::Impl::Parts parts{.channel = std::move(channel), .carried = true, .offsets = offsets};
   if (!fds.empty()) parts.in = std::move(fds[0]);
   if (spec.tty && parts.in) parts.terminal = TRY(duplicate(parts.in.get()));
   parts.limit = spec.limits.output;
@@ -118,27 +133,37 @@ Result<Exec> Box::start_attached() {
   return main_exec(impl_, std::move(started.channel), std::move(started.fds), started.spec);
 }
 
-Result<Exec> Box::attach() {
+namespace {
+
+Result<ExitInfo> lost_exec() {
+  ExitInfo info;
+  info.reason = ExitReason::kLost;
+  return info;
+}
+
+}  // namespace
+
+Result<Exec> Box::attach(const AttachOptions& options) {
   Channel channel = TRY(impl_->connect());
-  TRY(channel.send(backend::AttachRequest{}));
-  TRY(channel.reply());
+  TRY(channel.send(backend::AttachRequest{options}));
+  const backend::Reply reply = TRY(channel.reply());
   std::vector<Fd> fds = channel.take_fds();
-  return main_exec(impl_, std::move(channel), std::move(fds), TRY(info()).spec);
+  if (options.exec) {
+    Exec::Impl::Parts parts{.channel = std::move(channel), .carried = true, .id = options.exec};
+    parts.offsets = reply.offsets;
+    parts.on_lost = lost_exec;
+    return Exec(TRY(Exec::Impl::create(std::move(parts))));
+  }
+  return main_exec(impl_, std::move(channel), std::move(fds), TRY(info()).spec, reply.offsets);
 }
 
 Result<Exec> Box::exec(const ExecSpec& spec) {
   TRY(validate(spec));
   Exec::Impl::Parts parts{.channel = TRY(impl_->connect()), .limit = spec.output};
-  parts.on_lost = []() -> Result<ExitInfo> {
-    ExitInfo info;
-    info.reason = ExitReason::kLost;
-    return info;
-  };
+  parts.on_lost = lost_exec;
   if (spec.tty) {
     TRY(parts.channel.send(backend::ExecRequest{spec}));
   } else {
-    Pipe out = TRY(make_pipe());
-    Pipe err = TRY(make_pipe());
     Fd in;
     if (spec.open_stdin) {
       Pipe pipe = TRY(make_pipe());
@@ -147,12 +172,19 @@ Result<Exec> Box::exec(const ExecSpec& spec) {
     } else {
       in = TRY(open_fd("/dev/null", O_RDONLY));
     }
-    TRY(parts.channel.send(backend::ExecRequest{spec},
-                           {in.get(), out.write.get(), err.write.get()}));
-    parts.out = std::move(out.read);
-    parts.err = std::move(err.read);
+    if (spec.replay_bytes) {
+      parts.carried = true;
+      TRY(parts.channel.send(backend::ExecRequest{spec}, {in.get()}));
+    } else {
+      Pipe out = TRY(make_pipe());
+      Pipe err = TRY(make_pipe());
+      TRY(parts.channel.send(backend::ExecRequest{spec},
+                             {in.get(), out.write.get(), err.write.get()}));
+      parts.out = std::move(out.read);
+      parts.err = std::move(err.read);
+    }
   }
-  TRY(parts.channel.reply());
+  parts.id = TRY(parts.channel.reply()).exec;
   std::vector<Fd> fds = parts.channel.take_fds();
   if (spec.tty && !fds.empty()) {
     parts.in = TRY(duplicate(fds[0].get()));
@@ -226,7 +258,9 @@ Result<> Box::remove(bool force) {
 }
 
 Result<BoxInfo> Box::info() const {
-  return engine::info_of(TRY(engine::settle(*impl_->runtime, TRY(impl_->row()))));
+  BoxInfo info = TRY(engine::info_of(TRY(engine::settle(*impl_->runtime, TRY(impl_->row())))));
+  engine::add_status(*impl_->runtime, info);
+  return info;
 }
 
 Result<Usage> Box::stats() const {

@@ -50,6 +50,20 @@ Result<> recover(const Runtime::Impl& runtime);
 Result<> commit_end(const Runtime::Impl& runtime, const std::string& id,
                     const backend::EndedRecord& record);
 
+/// A box that does not run and that nobody else starts or changes meanwhile. `box_running`,
+/// `box_busy`.
+struct ClaimedBox {
+  store::BoxRow row;
+  Fd claim;
+};
+Result<ClaimedBox> claim_to_use(const Runtime::Impl& runtime, const std::string& id);
+
+/// A shim that serves the files of a box that does not run, to the end of its last connection.
+Result<Channel> start_at_rest(const Runtime::Impl& runtime, const std::string& id);
+
+/// What a box's shim tells of health and restarts, into `info`.
+void add_status(const Runtime::Impl& runtime, BoxInfo& info);
+
 /// Starts a box: claim, record, files, shim. See start.cc.
 struct StartedBox {
   Channel channel;

@@ -51,6 +51,11 @@ Result<> Channel::send(const backend::Request& request, const std::vector<int>& 
   return send(wire::encode({wire::FrameType::kRequest, 0, payload}), fds);
 }
 
+bool Channel::readable() const {
+  pollfd polled{socket_.get(), POLLIN, 0};
+  return ::poll(&polled, 1, 0) > 0;
+}
+
 void Channel::await_close() const {
   constexpr int kPatienceMs = 5000;
   pollfd polled{socket_.get(), POLLRDHUP, 0};

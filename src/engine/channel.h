@@ -33,6 +33,9 @@ class Channel final {
   /// The next frame as a reply; a reply with an error is that error.
   Result<backend::Reply> reply(const Deadline& deadline = {});
 
+  /// Whether bytes have arrived that were not read yet, or the peer has gone.
+  bool readable() const;
+
   /// After the exit event of a box: waits a moment until its shim has cleared everything away.
   void await_close() const;
 

@@ -38,6 +38,8 @@ ssize_t write_without_sigpipe(int fd, std::string_view data) {
   return n;
 }
 
+std::size_t index_of(Stream stream) { return stream == Stream::kStderr ? 1 : 0; }
+
 }  // namespace
 
 Result<std::unique_ptr<Exec::Impl>> Exec::Impl::create(Parts parts) {
@@ -108,7 +110,8 @@ Result<> Exec::Impl::on_frame(const wire::Frame& frame) {
   } else if (frame.type == wire::FrameType::kData) {
     const wire::Data data = TRY(wire::decode_data(frame));
     queue_.push_back(
-        {frame.stream == 2 ? Stream::kStderr : Stream::kStdout, std::string(data.bytes)});
+        {{frame.stream == 2 ? Stream::kStderr : Stream::kStdout, std::string(data.bytes)},
+         data.offset});
   }
   return {};
 }
@@ -127,7 +130,8 @@ void Exec::Impl::set_exit(const ExitInfo& info) {
   [[maybe_unused]] const ssize_t n = ::write(ended_.get(), &one, sizeof one);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, parts_.channel.fd(), nullptr);
   if (parts_.on_exit) parts_.on_exit(*exit_);
-  if (parts_.carried) parts_.channel.await_close();
+  // The end of a box: its shim clears up.
+  if (parts_.carried && !parts_.id) parts_.channel.await_close();
 }
 
 std::optional<Output> Exec::Impl::read_pipe(Fd& pipe, Stream stream) {
@@ -156,7 +160,8 @@ Result<> Exec::Impl::count(std::size_t bytes) {
 Result<std::optional<Output>> Exec::Impl::next_output(const Deadline& deadline) {
   for (;;) {
     if (!queue_.empty()) {
-      Output output = std::move(queue_.front());
+      Output output = std::move(queue_.front().output);
+      parts_.offsets[index_of(output.stream)] = queue_.front().offset + output.data.size();
       queue_.pop_front();
       total_ += output.data.size();
       give_credit(output.data.size());
@@ -167,6 +172,7 @@ Result<std::optional<Output>> Exec::Impl::next_output(const Deadline& deadline) 
     for (auto [pipe, stream] :
          {std::pair{&parts_.out, Stream::kStdout}, std::pair{&parts_.err, Stream::kStderr}}) {
       if (std::optional<Output> output = read_pipe(*pipe, stream)) {
+        parts_.offsets[index_of(stream)] += output->data.size();
         TRY(count(output->data.size()));
         return output;
       }
@@ -178,6 +184,12 @@ Result<std::optional<Output>> Exec::Impl::next_output(const Deadline& deadline) 
     pollfd polled{epoll_.get(), POLLIN, 0};
     if (::poll(&polled, 1, poll_timeout(deadline)) == 0) return deadline_passed("wait for output");
   }
+}
+
+std::uint64_t Exec::Impl::offset(Stream stream) const {
+  for (const Queued& queued : queue_)
+    if (queued.output.stream == stream) return queued.offset;
+  return parts_.offsets[index_of(stream)];
 }
 
 /// Lets the shim send as much again as was taken, in steps worth a message.
@@ -271,6 +283,8 @@ Result<> Exec::close_stdin() { return impl_->close_stdin(); }
 Result<std::optional<Output>> Exec::next_output(Deadline deadline) {
   return impl_->next_output(deadline);
 }
+std::optional<std::uint32_t> Exec::id() const { return impl_->id(); }
+std::uint64_t Exec::offset(Stream stream) const { return impl_->offset(stream); }
 int Exec::fd() const { return impl_->fd(); }
 int Exec::stdin_fd() const { return impl_->stdin_fd(); }
 Result<> Exec::resize(unsigned rows, unsigned columns) { return impl_->resize(rows, columns); }

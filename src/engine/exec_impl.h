@@ -2,6 +2,7 @@
 // directly connected pipes (an exec).
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -20,6 +21,8 @@ class Exec::Impl final {
     Fd out, err;  ///< read ends of an exec's own pipes; absent when the shim carries output
     Fd terminal;  ///< master, for resizing
     bool carried = false;
+    std::optional<std::uint32_t> id;         ///< of an exec that can be attached to
+    std::array<std::uint64_t, 2> offsets{};  ///< of the streams' next bytes, as far as is known
     OutputLimit limit;
     /// Called once with the end of a main process, to commit it to the record.
     std::function<void(const ExitInfo&)> on_exit;
@@ -31,6 +34,8 @@ class Exec::Impl final {
   Result<std::size_t> write_stdin(std::string_view data, const Deadline& deadline);
   Result<> close_stdin();
   Result<std::optional<Output>> next_output(const Deadline& deadline);
+  std::optional<std::uint32_t> id() const { return parts_.id; }
+  std::uint64_t offset(Stream stream) const;
   int fd() const { return epoll_.get(); }
   int stdin_fd() const { return parts_.in.get(); }
   Result<> resize(unsigned rows, unsigned columns) const;
@@ -54,7 +59,11 @@ class Exec::Impl final {
   Parts parts_;
   Fd epoll_;
   Fd ended_;  ///< an eventfd that keeps fd() readable after the end
-  std::deque<Output> queue_;
+  struct Queued {
+    Output output;
+    std::uint64_t offset = 0;
+  };
+  std::deque<Queued> queue_;
   std::optional<ExitInfo> exit_;
   std::uint64_t total_ = 0, kept_ = 0, dropped_ = 0, owed_credit_ = 0;
   bool limit_hit_ = false;

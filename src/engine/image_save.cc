@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <map>
 
+#include "base/sha256.h"
 #include "engine/images_impl.h"
-#include "engine/tar_writer.h"
+#include "files/tar_writer.h"
 
 namespace caisson {
 namespace {
@@ -75,12 +76,15 @@ Result<> Images::save(const std::vector<std::string>& references, int fd) {
     return make_error(Code::kInvalidArgument, "argument_missing", "save images: none is named");
   Blobs blobs;
   const std::vector<spec::SavedImage> images = TRY(describe_all(runtime, references, blobs));
-  engine::TarWriter tar(fd, "image archive");
-  TRY(tar.add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
-  TRY(tar.add("index.json", spec::make_index(images)));
-  TRY(tar.add("manifest.json", spec::make_docker_manifest(images)));
-  TRY(tar.add_directory("blobs/"));
-  TRY(tar.add_directory("blobs/sha256/"));
+  // The same images make the same bytes: every member is of root and from the epoch.
+  files::TarWriter tar(
+      [fd](std::string_view bytes) { return write_all(fd, bytes, "image archive"); });
+  TRY(tar.add({.name = "oci-layout"}, R"({"imageLayoutVersion":"1.0.0"})"));
+  TRY(tar.add({.name = "index.json"}, spec::make_index(images)));
+  TRY(tar.add({.name = "manifest.json"}, spec::make_docker_manifest(images)));
+  // Unpackers of ordinary users fail in directories that they have to make up.
+  for (const char* directory : {"blobs/", "blobs/sha256/"})
+    TRY(tar.add({.name = directory, .type = files::TarType::kDirectory, .mode = 0755}));
   for (const auto& [digest, size] : blobs) {
     const std::string member = member_of(digest);
     const Result<Fd> file = open_fd(runtime.path(member), O_RDONLY | O_NOFOLLOW);
@@ -88,7 +92,14 @@ Result<> Images::save(const std::vector<std::string>& references, int fd) {
       return make_error(Code::kDataLoss, "blob_missing",
                         format("save images: blob '{}' is missing", digest),
                         "caisson image fsck tells what is missing; pull the image again");
-    if (TRY(tar.add_file(member, file->get(), size)) != spec::hex_of(digest))
+    Sha256 hash;
+    const std::uint64_t written =
+        TRY(tar.add_file({.name = member, .size = size}, file->get(),
+                         [&](std::string_view piece) { hash.update(piece); }));
+    if (written < size)
+      return make_error(Code::kDataLoss, "blob_missing",
+                        format("save images: blob '{}' is too short", digest));
+    if (hash.hex() != spec::hex_of(digest))
       return make_error(Code::kDataLoss, "digest_mismatch",
                         format("save images: blob '{}' has changed on disk", digest),
                         "rmi, prune --grace 0s and a new pull mend it");

@@ -48,6 +48,9 @@ struct BoxImage {
 /// Pulls if need be.
 Result<BoxImage> take_image(const std::shared_ptr<const Runtime::Impl>& runtime,
                             const BoxSpec& spec);
+/// What the record of a box of this image says of its root.
+Result<std::string> rootfs_json_of(const Runtime::Impl& runtime, const store::ImageRow& image,
+                                   RootfsStrategy strategy);
 /// The root of a box that has an image. Errors: `state_corrupt`.
 Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row);
 /// Why the use of an image may have failed: `image_damaged` when a layer is missing, else absent.

@@ -13,6 +13,7 @@
 #include "engine/record.h"
 #include "image/flatten.h"
 #include "image/rootfs.h"
+#include "spec/image_ref.h"
 #include "sys/tree.h"
 
 namespace caisson::engine {
@@ -155,6 +156,14 @@ Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
   if (merged || join) layers.clear();
   layers.insert(layers.begin(), std::move(layer));
   return layers;
+}
+
+Result<std::vector<store::BoxLayer>> adopt_tree(const Runtime::Impl& runtime,
+                                                const std::string& chain_id) {
+  store::BoxLayer layer{TRY(make_ulid()), false, 0};
+  TRY(copy_trees(runtime, {layer_path(runtime, std::string(spec::hex_of(chain_id)))}, layer.id));
+  layer.bytes = measured(layer_path(runtime, layer.id));
+  return std::vector{std::move(layer)};
 }
 
 Result<> replace_layers(const Runtime::Impl& runtime, const store::BoxRow& row,

@@ -29,6 +29,10 @@ Result<> replace_layers(const Runtime::Impl& runtime, const store::BoxRow& row,
 Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
                    const std::vector<store::BoxLayer>& layers);
 
+/// The tree of an image's layer as one of a box.
+Result<std::vector<store::BoxLayer>> adopt_tree(const Runtime::Impl& runtime,
+                                                const std::string& chain_id);
+
 /// Removes those that nothing uses any more. What fails here goes with the next prune.
 void discard_layers(const Runtime::Impl& runtime, const std::vector<store::BoxLayer>& layers);
 

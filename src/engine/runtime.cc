@@ -82,6 +82,7 @@ Result<std::vector<BoxInfo>> Runtime::list(const Filter& filter) {
   std::vector<BoxInfo> infos;
   for (store::BoxRow& row : rows) {
     BoxInfo info = engine::listed_info_of(TRY(engine::settle(*impl_, std::move(row))));
+    engine::add_status(*impl_, info);
     if (!filter.all && !engine::is_live(info.state)) continue;
     const bool matches = std::ranges::all_of(filter.labels, [&](const auto& label) {
       const auto found = info.spec.labels.find(label.first);

@@ -27,6 +27,10 @@ Error not_startable(const store::BoxRow& row) {
                     format("start box '{}': it is {}", row.id, row.state));
 }
 
+Error not_found(const std::string& id) {
+  return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
+}
+
 /// For tests of the undoing: the number of the set-up step that is to fail.
 unsigned injected_fault() {
   const char* text = ::getenv("CAISSON_FAULT_STEP");  // NOLINT(concurrency-mt-unsafe)
@@ -55,7 +59,11 @@ void warn_of_platform(const BoxSpec& spec, std::vector<std::string>& warnings) {
         format("the image is for {}, this host is {}", spec.platform, spec::to_string(host)));
 }
 
-Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, bool attach,
+struct How {
+  bool attach = false, at_rest = false;
+};
+
+Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, How how,
                           Result<Channel> spawned, backend::Started& started) {
   const std::int64_t begin = boot_ns();
   Channel channel = TRY(std::move(spawned));
@@ -65,7 +73,8 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   request.spec = TRY(spec_of(row));
   BoxRoot root = TRY(root_of(runtime, row, request.spec));
   request.rootfs = std::move(root.rootfs);
-  request.attach = attach;
+  request.attach = how.attach;
+  request.at_rest = how.at_rest;
   request.fail_at = injected_fault();
   std::vector<int> fds_of_request;
   if (root.held) fds_of_request.push_back(root.held.get());
@@ -93,17 +102,23 @@ Result<std::optional<Fd>> claim_box(const backend::Layout& layout, const store::
   return claim;
 }
 
-Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach) {
+Result<ClaimedBox> claim_to_use(const Runtime::Impl& runtime, const std::string& id) {
   std::optional<store::BoxRow> row = TRY(runtime.state.find(id));
-  if (!row)
-    return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
+  if (!row) return not_found(id);
   const std::string data = runtime.layout.box(id);
   if (::mkdir(data.c_str(), 0700) < 0 && errno != EEXIST)
     return sys_error("create directory", data);
   std::optional<Fd> claim = TRY(claim_box(runtime.layout, *row));
   if (!claim) {
-    if (!is_live(row->state)) row->state = "starting";
-    return not_startable(*row);
+    if (is_live(row->state)) return not_startable(*row);
+    // Somebody is just starting it, or works with its files.
+    const Fd dir = TRY(open_fd(data, O_PATH | O_DIRECTORY));
+    row = TRY(runtime.state.find(id));
+    if (row && !is_live(row->state) && sys::connect_at(dir.get(), backend::Layout::socket(id)))
+      return make_error(Code::kUnavailable, "box_busy",
+                        format("start box '{}': its files are in use", id), "try once more");
+    if (row && !is_live(row->state)) row->state = "starting";
+    return row ? not_startable(*row) : not_found(id);
   }
   // With the claim in hand a live state can only be left over.
   if (is_live(row->state)) {
@@ -114,18 +129,33 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   }
   // Whoever had the claim before may have given the box other layers.
   row = TRY(runtime.state.find(id));
-  if (!row)
-    return make_error(Code::kNotFound, "box_not_found", format("start box '{}': it is gone", id));
+  if (!row) return not_found(id);
   if (is_live(row->state)) return not_startable(*row);
+  // A shim that only served files, and was killed, is in no record.
+  if (::access(format("{}/{}", data, backend::Layout::socket(id)).c_str(), F_OK) == 0)
+    TRY(clear_remains(runtime, id));
   TRY(finish_sealing(runtime, *row));
+  return ClaimedBox{std::move(*row), std::move(*claim)};
+}
+
+Result<Channel> start_at_rest(const Runtime::Impl& runtime, const std::string& id) {
+  const ClaimedBox box = TRY(claim_to_use(runtime, id));
+  backend::Started ignored;
+  return TRY(launch(runtime, box.row, {.at_rest = true}, spawn_shim(runtime, box.claim), ignored))
+      .channel;
+}
+
+Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach) {
+  const ClaimedBox claimed = TRY(claim_to_use(runtime, id));
+  const store::BoxRow& row = claimed.row;
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
-  Result<Channel> channel = spawn_shim(runtime, *claim);
+  Result<Channel> channel = spawn_shim(runtime, claimed.claim);
   store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};
   if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
-    return not_startable(*row);
+    return not_startable(row);
 
   backend::Started started;
-  Result<StartedBox> box = launch(runtime, *row, attach, std::move(channel), started);
+  Result<StartedBox> box = launch(runtime, row, {.attach = attach}, std::move(channel), started);
   store::BoxUpdate update;
   if (!box) {
     // A shim that fails clears up itself; for one that died we do.

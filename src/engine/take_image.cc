@@ -62,6 +62,13 @@ Result<BoxImage> take_image(const std::shared_ptr<const Runtime::Impl>& runtime,
   return image;
 }
 
+Result<std::string> rootfs_json_of(const Runtime::Impl& runtime, const store::ImageRow& image,
+                                   RootfsStrategy strategy) {
+  const spec::ConfigDoc config =
+      TRY(spec::parse_config(TRY(read_document(runtime, image.config_digest))));
+  return spec::to_json(rootfs_of_image(image, config.config, strategy));
+}
+
 Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row) {
   Result<Rootfs> rootfs = spec::rootfs_from_state(row.rootfs_json);
   if (!rootfs)

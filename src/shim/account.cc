@@ -51,6 +51,7 @@ void Shim::tell_ended(const ExitInfo& exit) {
 
 void Shim::tell_exec_started(backend::ProcessId id) {
   const Process& process = processes_[id];
+  if (process.kind != Process::Kind::kProgram) return;
   metrics_->add(Counter::kExecsStarted);
   metrics_->observe(Timing::kExec, std::chrono::nanoseconds(boot_ns() - process.asked_ns));
   audit_->add("exec_started", box_.id,
@@ -61,6 +62,7 @@ void Shim::tell_exec_started(backend::ProcessId id) {
 }
 
 void Shim::tell_exec_ended(backend::ProcessId id, const ExitInfo& exit) {
+  if (processes_[id].kind != Process::Kind::kProgram) return;
   if (is_limit(exit.reason))
     audit_->add("limit_hit", box_.id,
                 {{"limit", std::string(to_string(exit.reason))}, {"exec", id}});
@@ -70,6 +72,7 @@ void Shim::tell_exec_ended(backend::ProcessId id, const ExitInfo& exit) {
 }
 
 void Shim::tell_exec_failed(backend::ProcessId id, const Error& error) {
+  if (processes_[id].kind != Process::Kind::kProgram) return;
   metrics_->add(Counter::kExecsFailed);
   audit_->add("exec_failed", box_.id,
               {{"exec", id}, {"cause", telemetry::shown_text(error.message)}});

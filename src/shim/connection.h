@@ -12,12 +12,13 @@
 
 #include "backend/protocol.h"
 #include "base/fd.h"
+#include "shim/replay.h"
 #include "wire/frame.h"
 
 namespace caisson::shim {
 
 /// What a connection is for, decided by its first request.
-enum class Role { kNew, kMain, kWaiter, kExec, kHolder };
+enum class Role { kNew, kMain, kWaiter, kExec, kHolder, kFiles };
 
 class Connection final {
  public:
@@ -27,6 +28,8 @@ class Connection final {
 
   Role role = Role::kNew;
   backend::ProcessId process = backend::kMainProcess;  ///< kExec: which one
+  bool carried = false;                                ///< it gets this process's output
+  std::optional<Replay::Cursor> replayed;              ///< it still gets what came before
 
   /// Reads what is there. False when the peer is gone or broke the protocol.
   bool receive();

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
@@ -21,32 +22,38 @@ using backend::ProcessId;
 Result<> Shim::start() {
   open_accounts();
   const std::string data = box_.layout.box(box_.id);
-  log_.emplace(data, box_.spec.limits.output);
-  output_.emplace(poller_, *log_,
-                  [this](std::uint32_t stream, std::uint64_t offset, std::string_view bytes) {
-                    for (auto& [fd, connection] : connections_) {
-                      if (connection->role != Role::kMain) continue;
-                      connection->send_data(stream, offset, bytes);
-                      poller_.change(fd, connection->interest());
-                    }
-                    const OutputLimit& limit = box_.spec.limits.output;
-                    if (limit.action == OutputAction::kKill && output_->total() > limit.max_bytes)
-                      end_box(ExitReason::kOutputLimit);
-                    update_room();
-                    note_activity();
-                  });
   directory_ = TRY(open_fd(data, O_PATH | O_DIRECTORY));
   listener_ = TRY(sys::listen_at(directory_.get(), backend::Layout::socket(box_.id)));
+  ::unlinkat(directory_.get(), backend::Layout::kStatus, 0);  // of an earlier time
+  TRY(start_sandbox());
+  if (box_.at_rest) return start_at_rest();
+  log_.emplace(data, box_.spec.limits.output);
+  carry(kMainProcess, &*log_, box_.spec.replay_bytes).limit = box_.spec.limits.output;
   if (box_.spec.workdir.empty()) box_.spec.workdir = box_.rootfs.workdir;
+  exec_began_ns_ = boot_ns();
+  return spawn_main();
+}
+
+Result<> Shim::start_sandbox() {
   if (!preparation_)
     return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
-  sandbox_ = container::make_container(
-      {box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(), box_.fail_at},
-      TRY(std::move(*preparation_)));
+  if (*preparation_ && box_.spec.restart.mode != RestartMode::kNo)
+    surroundings_.emplace((*preparation_)->cgroups, (*preparation_)->facts);
+  sandbox_ = container::make_container({box_.id, box_.spec, box_.rootfs, box_.layout.box(box_.id),
+                                        box_.layout.cache(), box_.fail_at, box_.at_rest},
+                                       TRY(std::move(*preparation_)));
   started_ = TRY(sandbox_->start());
-  exec_began_ns_ = boot_ns();
-  TRY(spawn_main());
   poller_.watch(sandbox_->event_fd(), EPOLLIN, [this](std::uint32_t) { on_sandbox(); });
+  return {};
+}
+
+/// Nobody but who works with its files needs to know: the record says what it said before.
+Result<> Shim::start_at_rest() {
+  running_ = true;
+  poller_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+  if (box_.spec.limits.disk_bytes) check_disk();
+  const auto client = connections_.find(processes_[kMainProcess].client);
+  if (client != connections_.end()) client->second->reply({.started = started_});
   return {};
 }
 
@@ -78,14 +85,14 @@ Result<> Shim::spawn_main() {
                       {box_.spec.command, box_.spec.env, box_.spec.workdir, box_.spec.user,
                        box_.spec.groups, box_.spec.tty},
                       std::move(stdio)));
-  output_->set_room(0);  // nothing is read before somebody may have attached
-  output_->open(std::move(out), std::move(err));
+  main_output().set_room(0);  // nothing is read before somebody may have attached
+  main_output().open(std::move(out), std::move(err));
   return {};
 }
 
 void Shim::on_sandbox() {
   for (const ProcessEvent& event : sandbox_->events()) on_event(event);
-  if (!done_ && sandbox_->gone()) finish();
+  if (!done_ && sandbox_ && sandbox_->gone()) finish();
 }
 
 void Shim::on_event(const ProcessEvent& event) {
@@ -114,27 +121,35 @@ void Shim::on_started(ProcessId id) {
     started_->started_ns = wall_ns();
     running_ = true;
     start_limits();
-    poller_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+    start_health();
+    // Told before anybody is answered: nobody's next step can get into the log before it.
+    tell_started();
+    if (run_ == 0)
+      poller_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
     if (client != connections_.end()) {
       if (box_.attach)
-        attach(*client->second, started_);
+        attach(*client->second, started_, {0, 0, 0});
       else
         client->second->reply({.started = started_});
       flush(*client->second);
     }
     update_room();
-    tell_started();
     return;
   }
+  tell_exec_started(id);
   if (client == connections_.end()) {
     process.terminal.reset();
   } else {
     std::vector<Fd> fds;
     if (process.terminal) fds.push_back(std::move(process.terminal));
-    client->second->reply({}, std::move(fds));
+    backend::Reply reply;
+    if (carriers_.contains(id)) reply.exec = id;
+    client->second->reply(reply, std::move(fds));
+    if (reply.exec) follow(*client->second, id, {0, 0, 0});
+    pump(*client->second, false);
     flush(*client->second);
   }
-  tell_exec_started(id);
+  update_room();
 }
 
 /// From the request on: what a box does to a process of its own between fork and exec must not
@@ -150,6 +165,12 @@ void Shim::limit_time(ProcessId id, std::chrono::nanoseconds time) {
 
 void Shim::on_failed(ProcessId id, const Error& error) {
   if (id == kMainProcess) return fail_start(error);
+  if (processes_[id].kind == Process::Kind::kHealth) {
+    processes_.erase(id);
+    health_output_ = error.message;
+    return on_health_ended({});
+  }
+  carriers_.erase(id);
   processes_[id].wall_time.cancel();
   tell_exec_failed(id, error);
   const auto client = connections_.find(processes_[id].client);
@@ -175,12 +196,12 @@ void Shim::on_exec_ended(const ProcessEvent& event) {
   info.usage.wall = info.duration;
   info.usage.cpu_user = event.cpu_user;
   info.usage.cpu_system = event.cpu_system;
-  const auto client = connections_.find(process.client);
-  if (client != connections_.end()) {
-    client->second->send_exit(info);
-    flush(*client->second);
-  }
+  if (process.kind == Process::Kind::kHealth) on_health_ended(info);
+  end_carried(event.id, info);
+  if (const auto carrier = carriers_.find(event.id); carrier != carriers_.end())
+    info = *carrier->second->exit;
   tell_exec_ended(event.id, info);
+  send_exits(event.id, info);
   processes_.erase(event.id);
   note_activity();
 }
@@ -191,6 +212,11 @@ void Shim::start_limits() {
     wall_time_.start(poller_, limits.wall_time->count(), [this] { end_box(ExitReason::kTimeout); });
   if (limits.cpu_time) check_cpu_time();
   if (limits.disk_bytes) check_disk();
+  if (box_.spec.max_lifetime && run_ == 0)
+    poller_.after(box_.spec.max_lifetime->count(), [this] {
+      stays_ended_ = true;
+      end_box(ExitReason::kTimeout);
+    });
   note_activity();
 }
 
@@ -199,9 +225,7 @@ void Shim::check_cpu_time() {
   const std::int64_t left = box_.spec.limits.cpu_time->count() - sandbox_->cpu_time().count();
   if (left <= 0) return end_box(ExitReason::kCpuTime);
   const auto processors = std::max(1u, std::thread::hardware_concurrency());
-  poller_.after(std::max<std::int64_t>(left / processors, 5'000'000), [this] {
-    if (!done_) check_cpu_time();
-  });
+  after_in_run(std::max<std::int64_t>(left / processors, 5'000'000), [this] { check_cpu_time(); });
 }
 
 void Shim::check_disk() {
@@ -210,19 +234,27 @@ void Shim::check_disk() {
   if (sandbox_->disk_bytes().value_or(0) > *box_.spec.limits.disk_bytes)
     return end_box(ExitReason::kDiskFull);
   // A box can make looking slow with a great many files; most of the time stays for other work.
-  poller_.after(std::max<std::int64_t>(kInterval, 4 * (boot_ns() - began)), [this] {
-    if (!done_) check_disk();
+  after_in_run(std::max<std::int64_t>(kInterval, 4 * (boot_ns() - began)),
+               [this] { check_disk(); });
+}
+
+void Shim::after_in_run(std::int64_t ns, std::function<void()> handler) {
+  poller_.after(ns, [this, run = run_, handler = std::move(handler)] {
+    if (!done_ && run == run_ && sandbox_) handler();
   });
 }
 
 void Shim::end_box(ExitReason reason) {
-  if (done_ || !sandbox_) return;
+  if (done_) return;
+  if (last_run_ && stays_ended_) return finish_with(*std::exchange(last_run_, std::nullopt));
+  if (!sandbox_) return;
   EndingFacts& facts = processes_[kMainProcess].facts;
   if (!facts.ended_by_us) facts.ended_by_us = reason;
   end_sandbox();
 }
 
 void Shim::stop_box(ExitReason reason, std::chrono::nanoseconds grace) {
+  if (last_run_) return end_box(reason);
   EndingFacts& facts = processes_[kMainProcess].facts;
   const int number = box_.spec.stop_signal.empty()
                          ? SIGTERM
@@ -231,7 +263,7 @@ void Shim::stop_box(ExitReason reason, std::chrono::nanoseconds grace) {
   if (!facts.ended_by_us) facts.ended_by_us = reason;
   [[maybe_unused]] Result<> sent = sandbox_->signal(kMainProcess, number, false);
   [[maybe_unused]] Result<> resumed = resume();
-  poller_.after(grace.count(), [this, reason] { end_box(reason); });
+  after_in_run(grace.count(), [this, reason] { end_box(reason); });
 }
 
 void Shim::end_sandbox() {
@@ -245,14 +277,14 @@ void Shim::end_sandbox() {
   // What stands still neither ends nor accounts for itself.
   [[maybe_unused]] Result<> resumed = resume();
   sandbox_->end();
-  poller_.after(kPatience, [this] {
-    if (sandbox_) sandbox_->kill_all();
-  });
+  after_in_run(kPatience, [this] { sandbox_->kill_all(); });
 }
 
 void Shim::finish() {
-  done_ = true;
-  output_->drain();
+  if (box_.at_rest) return finish_at_rest();
+  main_output().drain();
+  if (health_pipe_) poller_.forget(health_pipe_.get());
+  health_pipe_.reset();
   if (main_ended_ns_ == 0) main_ended_ns_ = boot_ns();
   EndingFacts facts = processes_[kMainProcess].facts;
   facts.oom_killed = sandbox_->oom_kills() > 0;
@@ -265,31 +297,44 @@ void Shim::finish() {
   record.exit.duration = std::chrono::nanoseconds(main_ended_ns_ - main_started_ns_);
   record.exit.usage = sandbox_->usage();
   record.exit.usage.wall = record.exit.duration;
-  record.exit.output_bytes = output_->total();
+  record.exit.output_bytes = main_output().total();
   record.exit.output_dropped_bytes = log_->dropped();
   record.finished_ns = wall_ns();
-
-  // The record is written before anybody is told, so that no client knows more than the next
-  // process to open the home.
-  [[maybe_unused]] Result<> kept = keep_record(backend::encode_ended(record));
-  tell_ended(record.exit);
-  close_listener();
   for (auto& [id, process] : processes_) {
     if (id == kMainProcess) continue;
-    const auto client = connections_.find(process.client);
-    if (client == connections_.end()) continue;
     if (!process.facts.ended_by_us) process.facts.ended_by_us = ExitReason::kKilled;
     ExitInfo info = judge(process.facts);
     info.duration = std::chrono::nanoseconds(boot_ns() - process.started_ns);
     info.usage.wall = info.duration;
-    client->second->send_exit(info);
+    end_carried(id, info);
     tell_exec_ended(id, info);
+    send_exits(id, info);
   }
-  for (auto& [fd, connection] : connections_)
-    if (connection->role == Role::kMain || connection->role == Role::kWaiter)
-      connection->send_exit(record.exit);
+  if (restarts(record.exit)) {
+    last_run_ = std::move(record);
+    return begin_again();
+  }
+  finish_with(std::move(record));
+}
+
+/// The record is written before anybody is told, so that no client knows more than the next process
+/// to open the home.
+void Shim::finish_with(backend::EndedRecord record) {
+  done_ = true;
+  [[maybe_unused]] Result<> kept = keep_record(backend::encode_ended(record));
+  tell_ended(record.exit);
+  close_listener();
+  send_exits(kMainProcess, record.exit);
   flush_all();
   // Clients commit the end meanwhile, and wait for us to leave.
+  if (sandbox_) [[maybe_unused]]
+    const Result<> cleaned = sandbox_->cleanup();
+  leave_soon();
+}
+
+void Shim::finish_at_rest() {
+  done_ = true;
+  close_listener();
   [[maybe_unused]] Result<> cleaned = sandbox_->cleanup();
   leave_soon();
 }
@@ -327,6 +372,12 @@ void Shim::flush_all() {
 }
 
 void Shim::fail_start(const Error& error) {
+  if (last_run_) {  // what has ended cannot be started again, and ends like that
+    audit_->add("restart_failed", box_.id, {{"cause", telemetry::shown_text(error.message)}});
+    if (sandbox_) poller_.forget(sandbox_->event_fd());
+    sandbox_.reset();
+    return finish_with(*std::exchange(last_run_, std::nullopt));
+  }
   done_ = true;
   status_ = 1;
   if (sandbox_) {

@@ -33,6 +33,7 @@ void MainOutput::drain() {
     const std::uint64_t end = streams_[i].offset + kMost;
     while (streams_[i].fd && streams_[i].offset < end && read(i, end - streams_[i].offset)) {
     }
+    if (streams_[i].fd) close(i);
   }
 }
 
@@ -46,7 +47,7 @@ bool MainOutput::read(std::size_t index, std::uint64_t room) {
     return false;
   }
   const std::string_view data(buffer, static_cast<std::size_t>(n));
-  log_.append(static_cast<Stream>(index + 1), data);
+  if (log_ != nullptr) log_->append(static_cast<Stream>(index + 1), data);
   const std::uint64_t offset = kept.offset;
   kept.offset += data.size();
   sink_(static_cast<std::uint32_t>(index + 1), offset, data);

@@ -1,4 +1,5 @@
-// MainOutput: the output of the box's main process on its way to the log and to attached clients.
+// MainOutput: the output of a process on its way to the log, if it has one, and to attached
+// clients.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +16,14 @@ class MainOutput final {
   /// Passes on a piece of output: stream number, offset of its first byte, bytes.
   using Sink = std::function<void(std::uint32_t, std::uint64_t, std::string_view)>;
 
-  MainOutput(Poller& poller, Log& log, Sink sink)
+  MainOutput(Poller& poller, Log* log, Sink sink)
       : poller_(poller), log_(log), sink_(std::move(sink)) {}
 
   /// Starts reading. A terminal has no `err`.
   void open(Fd out, Fd err);
   /// At most this many bytes may be read now; 0 stops reading, so that the process blocks.
   void set_room(std::uint64_t bytes);
-  /// Reads what is left, to the end, after every writer is gone.
+  /// Reads what is left, to the end, after every writer is gone; then nothing more is read.
   void drain();
 
   std::uint64_t total() const { return streams_[0].offset + streams_[1].offset; }
@@ -38,7 +39,7 @@ class MainOutput final {
   void close(std::size_t index);
 
   Poller& poller_;
-  Log& log_;
+  Log* log_;  ///< the main process's
   Sink sink_;
   Kept streams_[2];
   std::uint64_t room_ = UINT64_MAX;

@@ -45,9 +45,11 @@ Result<> Shim::resume() {
 
 /// A box is idle while no exec runs, nobody is attached and its program writes nothing.
 void Shim::note_activity() {
-  if (!box_.spec.idle_timeout || !running_ || done_ || ending_) return;
+  if (box_.at_rest || !box_.spec.idle_timeout || !running_ || done_ || ending_) return;
   idle_time_.cancel();
-  if (paused_ != Paused::kNot || processes_.size() > 1) return;
+  if (paused_ != Paused::kNot) return;
+  for (const auto& [id, process] : processes_)
+    if (id != backend::kMainProcess && process.kind != Process::Kind::kHealth) return;
   for (const auto& [fd, connection] : connections_)
     if (connection->role == Role::kMain) return;
   idle_time_.start(poller_, box_.spec.idle_timeout->count(), [this] { become_idle(); });
@@ -57,6 +59,7 @@ void Shim::become_idle() {
   if (done_ || ending_) return;
   // A box that cannot be paused must not go on for ever either.
   if (box_.spec.idle_action == IdleAction::kPause && pause(Paused::kByItself)) return;
+  stays_ended_ = true;
   stop_box(ExitReason::kTimeout, std::chrono::seconds(10));
 }
 
@@ -78,14 +81,14 @@ void Shim::run_waiting_soon() {
 /// Execs that waited for the end of a hold. In a box that a caller has paused since they fail.
 void Shim::run_waiting() {
   if (paused_ == Paused::kHeld) return;
-  for (const auto& [fd, request] : std::exchange(waiting_, {})) {
+  for (auto& [fd, request] : std::exchange(waiting_, {})) {
     const auto found = connections_.find(fd);
     if (found == connections_.end()) continue;
     if (done_ || ending_)
       found->second->reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
                                                 "start exec: the box ends")});
     else
-      handle(*found->second, request);
+      std::visit([&](auto& r) { handle(*found->second, std::move(r)); }, request);
     flush(*found->second);
   }
 }

@@ -13,12 +13,14 @@
 #include "image/diff.h"
 #include "image/disk_image.h"
 #include "image/flatten.h"
+#include "image/layer_tar.h"
 #include "sys/socket.h"
 #include "sys/tree.h"
 
 namespace caisson::shim {
 
 using backend::kMainProcess;
+using backend::ProcessId;
 
 Shim::Shim(Poller poller, Fd control, bool prepares)
     : poller_(std::move(poller)), boxes_have_our_id_(::geteuid() != 0) {
@@ -77,6 +79,7 @@ bool Shim::on_frame(Connection& connection, const wire::Frame& frame) {
     const Result<std::uint64_t> bytes = wire::decode_credit(frame);
     if (!bytes) return false;
     connection.grant(*bytes);
+    pump(connection, false);
     update_room();
     return true;
   }
@@ -94,8 +97,17 @@ void Shim::on_request(Connection& connection, backend::Request request) {
                      std::holds_alternative<backend::RemoveRequest>(request) ||
                      std::holds_alternative<backend::DiskRequest>(request) ||
                      std::holds_alternative<backend::CopyRequest>(request) ||
-                     std::holds_alternative<backend::DiffRequest>(request);
-  if (start == (sandbox_ != nullptr) || (!start && (!running_ || done_))) {
+                     std::holds_alternative<backend::DiffRequest>(request) ||
+                     std::holds_alternative<backend::LayerRequest>(request);
+  const bool ends = std::holds_alternative<backend::StopRequest>(request) ||
+                    std::holds_alternative<backend::KillRequest>(request);
+  bool fits = start ? box_.id.empty() : running_ && !done_;
+  if (!start && box_.at_rest)
+    fits = fits && (ends || std::holds_alternative<backend::FilesRequest>(request));
+  if (last_run_)  // between two runs
+    fits = ends || std::holds_alternative<backend::WaitRequest>(request) ||
+           std::holds_alternative<backend::StartedRequest>(request);
+  if (!fits) {
     connection.reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
                                           "the box is not in a state for this request")});
     return;
@@ -122,31 +134,24 @@ void Shim::drop(int fd) {
   release_hold();
   update_room();
   note_activity();
+  if (box_.at_rest && running_ && connections_.empty()) end_sandbox();
 }
 
-/// Output is read only as fast as the slowest attached client takes it; with nobody attached it
-/// goes to the log alone.
-void Shim::update_room() {
-  if (!output_) return;
-  std::uint64_t room = UINT64_MAX;
-  for (const auto& [fd, connection] : connections_)
-    if (connection->role == Role::kMain) room = std::min(room, connection->credit());
-  output_->set_room(room);
-}
-
-void Shim::attach(Connection& connection, const std::optional<backend::Started>& started) {
+void Shim::attach(Connection& connection, const std::optional<backend::Started>& started,
+                  const AttachOptions& options) {
   connection.role = Role::kMain;
-  connection.grant(wire::kInitialCredit);
   backend::Reply reply;
   reply.started = started;
   note_activity();
   std::vector<Fd> fds;
   if (box_.spec.tty) {
-    if (Result<Fd> master = duplicate(output_->out_fd())) fds.push_back(std::move(*master));
+    if (Result<Fd> master = duplicate(main_output().out_fd())) fds.push_back(std::move(*master));
   } else if (main_stdin_) {
     fds.push_back(std::move(main_stdin_));
   }
+  reply.offsets = follow(connection, kMainProcess, options);
   connection.reply(reply, std::move(fds));
+  pump(connection, false);
   update_room();
 }
 
@@ -166,6 +171,7 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
   const std::vector<Fd> fds = connection.take_fds();
   backend::Stdio stdio;
   Process process;
+  Pipe out, err;
   const auto prepare = [&]() -> Result<> {
     TRY(wake());
     if (spec.tty) {
@@ -175,13 +181,19 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
       stdio.out = TRY(duplicate(terminal.slave.get()));
       stdio.err = std::move(terminal.slave);
       process.terminal = std::move(terminal.master);
-    } else if (fds.size() == 3) {
+    } else if (spec.replay_bytes && fds.size() == 1) {
+      out = TRY(make_pipe());
+      err = TRY(make_pipe());
+      stdio.in = TRY(duplicate(fds[0].get()));
+      stdio.out = std::move(out.write);
+      stdio.err = std::move(err.write);
+    } else if (!spec.replay_bytes && fds.size() == 3) {
       stdio.in = TRY(duplicate(fds[0].get()));
       stdio.out = TRY(duplicate(fds[1].get()));
       stdio.err = TRY(duplicate(fds[2].get()));
     } else {
       return make_error(Code::kInvalidArgument, "protocol_error",
-                        "start exec: three descriptors must come with the request");
+                        "start exec: other descriptors must come with the request");
     }
     backend::ProcessSpec image{spec.command,
                                box_.spec.env,
@@ -205,12 +217,62 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
   process.client = connection.fd();
   process.oom_before = sandbox_->oom_kills();
   processes_[next_process_] = std::move(process);
+  if (spec.replay_bytes) {
+    Carrier& carrier = carry(next_process_, nullptr, *spec.replay_bytes);
+    carrier.limit = spec.output;
+    carrier.output->set_room(0);  // until its client has been told of it
+    carrier.output->open(std::move(out.read), std::move(err.read));
+  }
   if (spec.wall_time) limit_time(next_process_, *spec.wall_time);
   ++next_process_;
   note_activity();
 }
 
-void Shim::handle(Connection& connection, backend::AttachRequest) { attach(connection, {}); }
+void Shim::handle(Connection& connection, backend::FilesRequest request) {
+  if (paused_ == Paused::kHeld) {
+    waiting_.emplace_back(connection.fd(), request);
+    return;
+  }
+  std::vector<Fd> fds = connection.take_fds();
+  const auto serve = [&]() -> Result<> {
+    TRY(wake());
+    if (fds.size() != 1)
+      return make_error(Code::kInvalidArgument, "protocol_error",
+                        "serve files: a socket must come with the request");
+    return sandbox_->serve_files(next_process_, std::move(fds[0]));
+  };
+  if (Result<> served = serve(); !served) {
+    connection.reply({.error = served.error()});
+    return;
+  }
+  connection.role = Role::kFiles;
+  connection.process = next_process_;
+  Process& process = processes_[next_process_++];
+  process.client = connection.fd();
+  process.kind = Process::Kind::kFiles;
+  note_activity();
+}
+
+void Shim::handle(Connection& connection, backend::AttachRequest request) {
+  if (!request.options.exec) return attach(connection, {}, request.options);
+  const ProcessId id = *request.options.exec;
+  const auto found = carriers_.find(id);
+  if (found == carriers_.end() || id == kMainProcess) {
+    connection.reply({.error = make_error(Code::kNotFound, "exec_not_found",
+                                          format("attach to exec '{}': there is none", id))});
+    return;
+  }
+  connection.role = Role::kExec;
+  connection.process = id;
+  backend::Reply reply;
+  reply.offsets = follow(connection, id, request.options);
+  connection.reply(reply);
+  pump(connection, false);
+  update_room();
+  if (!found->second->exit) return;
+  pump(connection, true);
+  connection.send_exit(*found->second->exit);
+}
 
 void Shim::handle(Connection& connection, backend::WaitRequest) { connection.role = Role::kWaiter; }
 
@@ -235,12 +297,17 @@ void Shim::handle(Connection& connection, backend::KillRequest request) {
     [[maybe_unused]] Result<> sent = sandbox_->signal(connection.process, SIGKILL, true);
     return;
   }
+  stays_ended_ = true;
   end_box(request.reason);
   if (connection.role == Role::kNew) connection.reply({});
 }
 
 void Shim::handle(Connection& connection, backend::StopRequest request) {
-  stop_box(ExitReason::kKilled, request.grace);
+  stays_ended_ = true;
+  if (box_.at_rest)
+    end_sandbox();
+  else
+    stop_box(ExitReason::kKilled, request.grace);
   if (connection.role == Role::kNew) connection.reply({});
 }
 
@@ -278,6 +345,17 @@ void Shim::handle(Connection& connection, const backend::DiffRequest& request) {
                  : write_all(fds[0].get(), std::exchange(text, {}), "differences");
     }));
     return write_all(fds[0].get(), text, "differences");
+  });
+}
+
+void Shim::handle(Connection& connection, const backend::LayerRequest& request) {
+  const std::vector<Fd> fds = connection.take_fds();
+  without_box(connection, [&]() -> Result<> {
+    if (fds.empty())
+      return make_error(Code::kInvalidArgument, "protocol_error", "pack layer: no descriptor came");
+    return image::write_layer(request.before, request.after, [&](std::string_view bytes) {
+      return write_all(fds[0].get(), bytes, "layer");
+    });
   });
 }
 

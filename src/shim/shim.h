@@ -15,6 +15,7 @@
 #include "shim/log.h"
 #include "shim/main_output.h"
 #include "shim/poller.h"
+#include "shim/replay.h"
 #include "telemetry/audit.h"
 #include "telemetry/metrics.h"
 
@@ -28,6 +29,7 @@ class Shim final {
   int run();
 
  private:
+  struct Carrier;
   // shim.cc: connections and their requests
   void add_connection(Fd socket);
   void accept_clients();
@@ -37,11 +39,12 @@ class Shim final {
   void on_request(Connection& connection, backend::Request request);
   void flush(Connection& connection);
   void drop(int fd);
-  void attach(Connection& connection, const std::optional<backend::Started>& started);
-  void update_room();
+  void attach(Connection& connection, const std::optional<backend::Started>& started,
+              const AttachOptions& options);
 
   void handle(Connection&, backend::StartRequest);
   void handle(Connection&, const backend::ExecRequest&);
+  void handle(Connection&, backend::FilesRequest);
   void handle(Connection&, backend::AttachRequest);
   void handle(Connection&, backend::WaitRequest);
   void handle(Connection&, backend::SignalRequest);
@@ -51,6 +54,7 @@ class Shim final {
   void handle(Connection&, backend::StartedRequest);
   void handle(Connection&, const backend::CopyRequest&);
   void handle(Connection&, const backend::DiffRequest&);
+  void handle(Connection&, const backend::LayerRequest&);
   void handle(Connection&, backend::PauseRequest);
   void handle(Connection&, backend::ResumeRequest);
   void handle(Connection&, const backend::RemoveRequest&);
@@ -68,6 +72,29 @@ class Shim final {
   void run_waiting_soon();
   void run_waiting();
 
+  // output.cc: what the shim carries of processes' output
+  Carrier& carry(backend::ProcessId id, Log* log, std::uint64_t replay_bytes);
+  void pass_on(backend::ProcessId id, std::uint32_t stream, std::uint64_t offset,
+               std::string_view bytes);
+  std::array<std::uint64_t, 2> follow(Connection& connection, backend::ProcessId id,
+                                      const AttachOptions& options);
+  void pump(Connection& connection, bool all);
+  void update_room();
+  void end_carried(backend::ProcessId id, const ExitInfo& exit);
+  void send_exits(backend::ProcessId id, const ExitInfo& exit);
+
+  // restart.cc: another run of the main process
+  bool restarts(const ExitInfo& exit) const;
+  void begin_again();
+  void start_again();
+  void write_status() const;
+
+  // health.cc
+  void start_health();
+  void check_health();
+  void read_health();
+  void on_health_ended(const ExitInfo& exit);
+
   // account.cc: what the audit log and the metrics are told
   void open_accounts();
   void tell_started();
@@ -79,6 +106,8 @@ class Shim final {
 
   // lifetime.cc: the box from start to end
   Result<> start();
+  Result<> start_sandbox();
+  Result<> start_at_rest();
   Result<> spawn_main();
   void on_sandbox();
   void on_event(const backend::ProcessEvent& event);
@@ -95,6 +124,10 @@ class Shim final {
   void stop_box(ExitReason reason, std::chrono::nanoseconds grace);
   void end_sandbox();
   void finish();
+  void finish_at_rest();
+  void finish_with(backend::EndedRecord record);
+  /// Calls `handler` unless another run of the main process has begun, or all is over.
+  void after_in_run(std::int64_t ns, std::function<void()> handler);
   void fail_start(const Error& error);
   Result<> keep_record(const std::string& record) const;
   void close_listener();
@@ -110,21 +143,42 @@ class Shim final {
     std::vector<std::string> command;  ///< of an exec, with user and kind, for the audit log
     std::string user;
     bool has_terminal = false;
+    enum class Kind { kProgram, kFiles, kHealth } kind = Kind::kProgram;
     std::int64_t asked_ns = 0;
     Fd terminal;  ///< master, until it is handed to the client
     std::uint64_t oom_before = 0;
   };
+  /// A process whose output we carry. One of an exec stays for a while after its end.
+  struct Carrier {
+    Carrier(Replay replay) : replay(std::move(replay)) {}
+    Replay replay;
+    std::optional<MainOutput> output;
+    OutputLimit limit;
+    std::optional<ExitInfo> exit;
+  };
+  MainOutput& main_output() { return *carriers_.at(backend::kMainProcess)->output; }
 
   Poller poller_;
   bool boxes_have_our_id_;  ///< an ordinary user's do
   std::optional<Result<container::Preparation>> preparation_;
+  /// For restarts; after the first preparation they could not be found out any more.
+  std::optional<std::pair<sys::CgroupLayout, container::Facts>> surroundings_;
   backend::StartRequest box_;
   std::vector<Fd> held_;  ///< came with the request: what keeps the root file system there
   std::unique_ptr<backend::Sandbox> sandbox_;
   std::optional<telemetry::Metrics> metrics_;
   std::optional<telemetry::AuditLog> audit_;
   std::optional<Log> log_;
-  std::optional<MainOutput> output_;
+  std::map<backend::ProcessId, std::unique_ptr<Carrier>> carriers_;
+  backend::Status told_;  ///< in the file `status`
+  std::uint64_t run_ = 0;
+  bool stays_ended_ = false;  ///< the caller or a limit of the whole box wants it so
+  std::optional<backend::EndedRecord> last_run_;  ///< between two runs
+  std::int64_t restart_delay_ns_ = 0;
+  unsigned failures_ = 0;  ///< of the health check, in a row
+  bool was_healthy_ = false;
+  std::string health_output_;
+  Fd health_pipe_;
   std::optional<backend::Started> started_;
   Fd listener_, directory_;  ///< the box's
   Fd main_stdin_;            ///< kept until a client takes it
@@ -135,7 +189,7 @@ class Shim final {
   std::int64_t asked_ns_ = 0, main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
   Countdown wall_time_, idle_time_;
   Paused paused_ = Paused::kNot;
-  std::vector<std::pair<int, backend::ExecRequest>> waiting_;  ///< connection; for a hold's end
+  std::vector<std::pair<int, backend::Request>> waiting_;  ///< connection; for a hold's end
   bool running_ = false;
   bool ending_ = false;  ///< the sandbox was asked to end
   bool done_ = false;

@@ -49,6 +49,8 @@ Result<> read_value(const nlohmann::json& value, OutputLimit& out, const Context
 Result<> read_value(const nlohmann::json& value, Limits& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, Mount& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, SecurityOptions& out, const Context& context);
+Result<> read_value(const nlohmann::json& value, RestartPolicy& out, const Context& context);
+Result<> read_value(const nlohmann::json& value, HealthCheck& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, BoxSpec& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, ExecSpec& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, Usage& out, const Context& context);

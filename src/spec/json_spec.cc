@@ -35,6 +35,18 @@ json encode(const SecurityOptions& security) {
   return object;
 }
 
+json encode(const RestartPolicy& restart) {
+  return {{"mode", name_of(restart.mode)}, {"max_retries", restart.max_retries}};
+}
+
+json encode(const HealthCheck& health) {
+  return {{"command", spec::encode(health.command)},
+          {"interval_ns", health.interval.count()},
+          {"timeout_ns", health.timeout.count()},
+          {"start_period_ns", health.start_period.count()},
+          {"retries", health.retries}};
+}
+
 template <class Range>
 json encode_range(const Range& values) {
   json array = json::array();
@@ -94,6 +106,23 @@ Result<> read_value(const json& value, SecurityOptions& out, const Context& cont
   return in.finish();
 }
 
+Result<> read_value(const json& value, RestartPolicy& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("mode", out.mode);
+  in.field("max_retries", out.max_retries);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, HealthCheck& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.required("command", out.command);
+  in.field("interval_ns", out.interval);
+  in.field("timeout_ns", out.timeout);
+  in.field("start_period_ns", out.start_period);
+  in.field("retries", out.retries);
+  return in.finish();
+}
+
 Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
   ObjectReader in(value, context);
   in.field("name", out.name);
@@ -122,6 +151,10 @@ Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
   in.field("stop_signal", out.stop_signal);
   in.field("idle_timeout_ns", out.idle_timeout);
   in.field("idle_action", out.idle_action);
+  in.field("restart", out.restart);
+  in.field("max_lifetime_ns", out.max_lifetime);
+  in.field("health", out.health);
+  in.field("replay_bytes", out.replay_bytes);
   in.field("allow_missing", out.allow_missing);
   return in.finish();
 }
@@ -136,6 +169,7 @@ Result<> read_value(const json& value, ExecSpec& out, const Context& context) {
   in.field("open_stdin", out.open_stdin);
   in.field("wall_time_ns", out.wall_time);
   in.field("output", out.output);
+  in.field("replay_bytes", out.replay_bytes);
   return in.finish();
 }
 
@@ -184,6 +218,10 @@ json encode(const BoxSpec& spec) {
   object["stop_signal"] = encode_text(spec.stop_signal);
   put(object, "idle_timeout_ns", spec.idle_timeout);
   object["idle_action"] = name_of(spec.idle_action);
+  object["restart"] = encode(spec.restart);
+  put(object, "max_lifetime_ns", spec.max_lifetime);
+  if (spec.health) object["health"] = encode(*spec.health);
+  object["replay_bytes"] = spec.replay_bytes;
   object["allow_missing"] =
       encode(std::vector<std::string>(spec.allow_missing.begin(), spec.allow_missing.end()));
   return object;
@@ -199,6 +237,7 @@ json encode(const ExecSpec& spec) {
   object["open_stdin"] = spec.open_stdin;
   put(object, "wall_time_ns", spec.wall_time);
   object["output"] = encode(spec.output);
+  put(object, "replay_bytes", spec.replay_bytes);
   return object;
 }
 

@@ -116,6 +116,12 @@ json encode(const BoxInfo& info) {
   put_time(object, "finished", info.finished_ns);
   put(object, "shim_pid", info.shim_pid);
   put(object, "init_pid", info.init_pid);
+  object["restarts"] = info.restarts;
+  if (info.restarting) object["restarting"] = true;
+  if (info.health != HealthState::kNone) {
+    object["health"] = name_of(info.health);
+    object["health_output"] = encode_text(info.health_output);
+  }
   object["stages"] = encode(info.stages);
   object["warnings"] = encode(info.warnings);
   return object;

@@ -61,6 +61,21 @@ std::span<const Name<IdleAction>> names(IdleAction) {
   return kNames;
 }
 
+std::span<const Name<RestartMode>> names(RestartMode) {
+  static constexpr Name<RestartMode> kNames[] = {{RestartMode::kNo, "no"},
+                                                 {RestartMode::kOnFailure, "on-failure"},
+                                                 {RestartMode::kAlways, "always"}};
+  return kNames;
+}
+
+std::span<const Name<HealthState>> names(HealthState) {
+  static constexpr Name<HealthState> kNames[] = {{HealthState::kNone, "none"},
+                                                 {HealthState::kStarting, "starting"},
+                                                 {HealthState::kHealthy, "healthy"},
+                                                 {HealthState::kUnhealthy, "unhealthy"}};
+  return kNames;
+}
+
 std::span<const Name<PullEvent::Kind>> names(PullEvent::Kind) {
   static constexpr Name<PullEvent::Kind> kNames[] = {{PullEvent::Kind::kResolved, "resolved"},
                                                      {PullEvent::Kind::kLayer, "layer"},
@@ -108,6 +123,8 @@ std::string_view to_string(Profile profile) { return spec::name_of(profile); }
 std::string_view to_string(Network network) { return spec::name_of(network); }
 std::string_view to_string(PullPolicy policy) { return spec::name_of(policy); }
 std::string_view to_string(RootfsStrategy strategy) { return spec::name_of(strategy); }
+std::string_view to_string(RestartMode mode) { return spec::name_of(mode); }
+std::string_view to_string(HealthState state) { return spec::name_of(state); }
 std::string_view to_string(IdleAction action) { return spec::name_of(action); }
 std::string_view to_string(BoxState state) { return spec::name_of(state); }
 std::string_view to_string(ExitReason reason) { return spec::name_of(reason); }

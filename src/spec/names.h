@@ -31,6 +31,8 @@ std::span<const Name<OutputAction>> names(OutputAction);
 std::span<const Name<PullPolicy>> names(PullPolicy);
 std::span<const Name<RootfsStrategy>> names(RootfsStrategy);
 std::span<const Name<IdleAction>> names(IdleAction);
+std::span<const Name<RestartMode>> names(RestartMode);
+std::span<const Name<HealthState>> names(HealthState);
 std::span<const Name<PullEvent::Kind>> names(PullEvent::Kind);
 std::span<const Name<PullEvent::State>> names(PullEvent::State);
 std::span<const Name<BoxState>> names(BoxState);

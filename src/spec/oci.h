@@ -62,6 +62,19 @@ struct ConfigDoc {
 /// Errors: `config_invalid`.
 Result<ConfigDoc> parse_config(std::string_view text);
 
+/// The configuration of an image that is made of a box: `base` (a configuration, or empty) with
+/// what the box runs, and one more layer.
+struct CommittedImage {
+  std::string base;
+  ImageConfig config;
+  Platform platform;
+  std::string created;  ///< RFC 3339
+  std::string comment;
+  std::string diff_id;
+};
+/// Errors: `config_invalid`.
+Result<std::string> make_config(const CommittedImage& image);
+
 /// image-spec config.md, "Layer ChainID": of each layer, lowest first.
 std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/sha256.h"
+#include "spec/json.h"
 #include "spec/oci.h"
 #include "spec/oci_json.h"
 #include "spec/path.h"
@@ -87,6 +88,50 @@ Result<ConfigDoc> parse_config(std::string_view text) {
   config.diff_ids = read_diff_ids(in.child("rootfs"));
   TRY(fault.result());
   return config;
+}
+
+Result<std::string> make_config(const CommittedImage& image) {
+  json document = json::object();
+  if (!image.base.empty()) {
+    TRY(parse_config(image.base));  // it is what it should be
+    document = TRY(parse_json(image.base, kMostOciValues));
+  } else {
+    document["os"] = image.platform.os;
+    document["architecture"] = image.platform.architecture;
+    if (!image.platform.variant.empty()) document["variant"] = image.platform.variant;
+    document["rootfs"] = {{"type", "layers"}, {"diff_ids", json::array()}};
+  }
+  json& config = document["config"];
+  if (!config.is_object()) config = json::object();
+  const auto put_texts = [&](const char* name, const std::vector<std::string>& texts) {
+    if (texts.empty())
+      config.erase(name);
+    else
+      config[name] = texts;
+  };
+  const auto put_text = [&](const char* name, const std::string& text) {
+    if (text.empty())
+      config.erase(name);
+    else
+      config[name] = text;
+  };
+  put_texts("Entrypoint", image.config.entrypoint);
+  put_texts("Cmd", image.config.command);
+  put_texts("Env", image.config.env);
+  put_text("WorkingDir", image.config.workdir);
+  put_text("User", image.config.user);
+  put_text("StopSignal", image.config.stop_signal);
+  if (image.config.labels.empty())
+    config.erase("Labels");
+  else
+    config["Labels"] = image.config.labels;
+  document["created"] = image.created;
+  document["rootfs"]["diff_ids"].push_back(image.diff_id);
+  json& history = document["history"];
+  if (!history.is_array()) history = json::array();
+  history.push_back({{"created", image.created}, {"created_by", "caisson commit"}});
+  if (!image.comment.empty()) history.back()["comment"] = image.comment;
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids) {

@@ -145,6 +145,21 @@ Result<RootfsStrategy> parse_rootfs_strategy(std::string_view text) {
   return parse_name<RootfsStrategy>(text, "rootfs_unknown", "rootfs strategy");
 }
 
+Result<RestartPolicy> parse_restart_policy(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  RestartPolicy policy;
+  policy.mode = TRY(
+      parse_name<RestartMode>(text.substr(0, colon), "restart_policy_unknown", "restart policy"));
+  if (colon == std::string_view::npos) return policy;
+  const std::optional<std::uint64_t> retries = spec::to_unsigned(text.substr(colon + 1));
+  if (policy.mode != RestartMode::kOnFailure || !retries || *retries > INT32_MAX)
+    return make_error(Code::kInvalidArgument, "restart_policy_unknown",
+                      format("parse restart policy {}: not one", quote(text)),
+                      "no, always, on-failure or on-failure:N");
+  policy.max_retries = static_cast<unsigned>(*retries);
+  return policy;
+}
+
 Result<IdleAction> parse_idle_action(std::string_view text) {
   return parse_name<IdleAction>(text, "idle_action_unknown", "idle action");
 }

@@ -173,6 +173,23 @@ Result<> check_allow_missing(const std::set<std::string>& names) {
   return {};
 }
 
+Result<> check_health(const HealthCheck& health) {
+  TRY(check_words(health.command));
+  for (const std::chrono::nanoseconds time : {health.interval, health.timeout})
+    TRY(spec::check_limits(Limits{.wall_time = time}));
+  if (health.start_period.count() < 0 || health.retries == 0)
+    return invalid("limit_invalid", "validate health check: a negative time, or no retries");
+  return {};
+}
+
+/// All of it is read for who attaches; a box's processes write it to the disk of the home.
+Result<> check_replay(std::uint64_t bytes) {
+  constexpr std::uint64_t kMost = 1u << 30;
+  if (bytes <= kMost) return {};
+  return invalid("limit_invalid", format("validate replay: {} bytes are too many", bytes),
+                 "at most 1g");
+}
+
 }  // namespace
 
 Result<> spec::check_name(std::string_view name) {
@@ -202,6 +219,12 @@ Result<> validate(const BoxSpec& spec) {
   TRY(check_labels(spec.labels));
   if (!spec.stop_signal.empty()) TRY(parse_signal(spec.stop_signal));
   if (spec.idle_timeout) TRY(spec::check_limits(Limits{.wall_time = spec.idle_timeout}));
+  if (spec.max_lifetime) TRY(spec::check_limits(Limits{.wall_time = spec.max_lifetime}));
+  if (spec.health) TRY(check_health(*spec.health));
+  if (spec.auto_remove && spec.restart.mode != RestartMode::kNo)
+    return invalid("options_conflict",
+                   "validate restart policy: a box that is removed when it ends is not restarted");
+  TRY(check_replay(spec.replay_bytes));
   TRY(check_allow_missing(spec.allow_missing));
   return {};
 }
@@ -212,6 +235,10 @@ Result<> validate(const ExecSpec& spec) {
   TRY(check_workdir(spec.workdir));
   TRY(check_user(spec.user));
   TRY(spec::check_limits(Limits{.wall_time = spec.wall_time, .output = spec.output}));
+  if (!spec.replay_bytes) return {};
+  TRY(check_replay(*spec.replay_bytes));
+  if (spec.tty)
+    return invalid("options_conflict", "validate replay: a terminal's output is not kept");
   return {};
 }
 

@@ -1,232 +1,292 @@
-"""Root directories and mounts."""
+"""Files of boxes from outside: cp both ways, of boxes that run and that do not."""
 
-import hashlib
-import itertools
+import io
 import os
 import subprocess
+import tarfile
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from support import host
+from support.boxes import descendants
+
+pytestmark = pytest.mark.without_subuid
 
 
-def fingerprint(folder):
-    """Everything about a tree that a box could change."""
-    digest = hashlib.sha256()
-    for path in sorted([folder, *folder.rglob("*")]):
-        status = path.lstat()
-        digest.update(repr((str(path), status.st_mode, status.st_uid, status.st_gid,
-                            status.st_mtime_ns, status.st_size)).encode())
-        if path.is_file() and not path.is_symlink():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+@pytest.fixture(params=["runs", "stopped", "created"])
+def box(request, caisson):
+    """A box in each state in which its files can be worked with."""
+    if request.param == "created":
+        return caisson("create", "--name", "w", "host:", "sleep", "1000", check=True).stdout.strip()
+    made = caisson.detached("sleep", "1000", options=("--name", "w"))
+    if request.param == "stopped":
+        caisson("stop", "-t", "0", made, check=True)
+    return made
 
 
-def test_dir_is_copy_on_write(caisson, busybox_root):
-    before = fingerprint(busybox_root)
-    script = ("echo changed > /etc/motd && rm /etc/group && mkdir /new && mv /home/app /home/moved"
-              " && chmod 700 /tmp && cat /etc/motd && ls /")
-    done = caisson.sh(script, source=f"dir:{busybox_root}")
+def sh(caisson, box, script):
+    if caisson.inspect(box)["state"] != "running":
+        caisson("start", box, check=True)
+    done = caisson("exec", box, "--", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("changed\n")
-    assert "new" in done.stdout.split()
-    assert fingerprint(busybox_root) == before
+    return done.stdout
 
 
-def test_two_boxes_of_one_dir_are_apart(caisson, busybox_root):
-    source = f"dir:{busybox_root}"
-    assert caisson.sh("echo one > /mark", source=source).returncode == 0
-    assert caisson.sh("cat /mark", source=source).returncode == 1
-
-
-def test_exec_sees_the_boxes_files(caisson, busybox_root):
-    box = caisson.detached("sh", "-c", "echo here > /mark; sleep 1000", source=f"dir:{busybox_root}")
-    done = caisson("exec", box, "sh", "-c", "until cat /mark; do sleep 0.05; done 2>/dev/null")
-    assert done.stdout == "here\n"
-    caisson("kill", box, check=True)
-
-
-@pytest.mark.parametrize("source", ["dir:/no/such/dir", "dir:/etc/passwd"])
-def test_unusable_dir(caisson, source):
-    done = caisson("run", source, "true")
+def refused(done, *words):
     assert done.returncode == 125
-    assert source[4:] in done.error_line()
+    for word in words:
+        assert word in done.error_line(), done.error_line()
 
 
-@pytest.mark.without_subuid
-def test_host_root_shows_no_secrets(caisson):
-    script = ("cat /etc/shadow; ls /root /home /var/lib/caisson /boot /mnt /srv; ls /etc | sort; "
-              "test -w /usr && echo writable")
-    done = caisson.sh(script)
-    for name in ("shadow", "ssh", "sudoers", "gshadow", "machine-id"):
-        assert name not in done.stdout.split()
-    assert "writable" not in done.stdout
+def test_a_file_goes_in_and_comes_out(caisson, box, workdir):
+    content = os.urandom(3_000_000)
+    (workdir / "f").write_bytes(content)
+    (workdir / "f").chmod(0o750)
+    caisson("cp", workdir / "f", "w:/workspace", check=True)
+    caisson("cp", workdir / "f", "w:/workspace/other", check=True)
+    caisson("cp", "w:workspace/f", workdir / "back", check=True)
+    assert (workdir / "back").read_bytes() == content
+    assert (workdir / "back").stat().st_mode & 0o7777 == 0o750
+    assert (workdir / "back").stat().st_uid == os.geteuid()
+    assert abs((workdir / "back").stat().st_mtime - (workdir / "f").stat().st_mtime) < 0.001
+    look = sh(caisson, box, "cd /workspace; stat -c '%u %a %s' f other; cmp f other; id -u")
+    own = look.split()[-1]  # of a user without subordinate ids it is his own
+    assert look.splitlines()[:2] == [f"{own} 750 3000000"] * 2
 
 
-@pytest.mark.without_subuid
-def test_host_root_has_work_places(caisson):
-    done = caisson.sh("echo a > /tmp/a && echo b > /workspace/b && cat /tmp/a /workspace/b")
-    assert done.stdout == "a\nb\n"
+def test_trees_keep_what_they_are_made_of(caisson, box, workdir):
+    tree = workdir / "t"
+    (tree / "d" / "e").mkdir(parents=True)
+    (tree / "d" / "e" / "x\n\xff").write_text("deep")
+    (tree / "l").symlink_to("/etc/hostname")
+    (tree / "broken").symlink_to("nowhere")
+    os.link(tree / "d" / "e" / "x\n\xff", tree / "h")
+    os.mkfifo(tree / "p")
+    (tree / "d").chmod(0o500)
+    caisson("cp", tree, "w:/workspace", check=True)
+    caisson("cp", f"{tree}/.", "w:/workspace/contents", check=True)
+    caisson("cp", "w:/workspace/t", workdir / "back", check=True)
+    caisson("cp", "w:/workspace/t/.", workdir / "back2", check=True)
+    for back in (workdir / "back", workdir / "back2"):
+        assert os.readlink(back / "l") == "/etc/hostname"
+        assert os.readlink(back / "broken") == "nowhere"
+        assert (back / "h").stat().st_ino == (back / "d" / "e" / "x\n\xff").stat().st_ino
+        assert (back / "d" / "e" / "x\n\xff").read_text() == "deep"
+        assert (back / "d").stat().st_mode & 0o777 == 0o500
+        assert (back / "p").is_fifo()
+        (back / "d").chmod(0o700)
+    assert sh(caisson, box, "ls /workspace/contents").split() == ["broken", "d", "h", "l", "p"]
+    (tree / "d").chmod(0o700)
+    # A second time into a directory that is there: below it, or with /. over it.
+    (tree / "h").unlink()
+    (tree / "h").write_text("new")
+    caisson("cp", f"{tree}/.", "w:/workspace/t", check=True)
+    assert sh(caisson, box, "cat /workspace/t/h; ls /workspace/t").split() == ["new", "broken", "d", "h", "l", "p"]
 
 
-def test_read_only_root(caisson, busybox_root):
-    done = caisson.sh("touch /x; touch /etc/motd", "--read-only", source=f"dir:{busybox_root}")
-    assert done.returncode != 0
-    assert done.stderr.count("Read-only file system") == 2
+def test_where_things_go_is_as_with_cp(caisson, box, workdir):
+    (workdir / "f").write_text("x")
+    (workdir / "d").mkdir()
+    refused(caisson("cp", workdir / "f", "w:/nowhere/"), "/nowhere", "no such directory")
+    refused(caisson("cp", workdir / "f", "w:/nowhere/f"), "/nowhere")
+    refused(caisson("cp", workdir / "missing", "w:/workspace"), "missing")
+    refused(caisson("cp", "w:/missing", workdir / "x"), "/missing")
+    refused(caisson("cp", workdir / "d", "w:/etc/passwd"), "/etc/passwd", "no directory")
+    refused(caisson("cp", "w:/etc/passwd", f"{workdir}/none/x"), "none")
+    refused(caisson("cp", "w:/workspace", workdir / "f"), "no directory")
+    refused(caisson("cp", workdir / "f", workdir / "g"), "neither side")
+    refused(caisson("cp", "w:/a", "w:/b"), "both sides")
+    refused(caisson("cp", "nobody:/a", workdir), "nobody")
+    assert not (workdir / "x").exists()
+    # A link to a file is written through, one to a directory followed.
+    sh(caisson, box, "cd /workspace; mkdir real; ln -s real dirlink; echo old > target; ln -s target filelink")
+    caisson("cp", workdir / "f", "w:/workspace/dirlink", check=True)
+    caisson("cp", workdir / "f", "w:/workspace/filelink", check=True)
+    assert sh(caisson, box, "cd /workspace; cat real/f target; test -L filelink") == "xx"
+    # The source's own link is copied as one, unless -L says otherwise.
+    caisson("cp", "w:/workspace/filelink", workdir / "l1", check=True)
+    caisson("cp", "-L", "w:/workspace/filelink", workdir / "l2", check=True)
+    assert os.readlink(workdir / "l1") == "target"
+    assert (workdir / "l2").read_text() == "x" and not (workdir / "l2").is_symlink()
 
 
-def test_read_only_root_with_tmpfs(caisson, busybox_root):
-    done = caisson.sh("echo ok > /tmp/x && cat /tmp/x", "--read-only", "--tmpfs", "/tmp",
-                      source=f"dir:{busybox_root}")
-    assert done.stdout == "ok\n"
+def test_tar_streams(caisson, box, workdir):
+    (workdir / "t").mkdir()
+    (workdir / "t" / "a").write_text("a" * 100_000)
+    for form in ("gnu", "pax", "ustar"):
+        made = subprocess.run(["tar", "-C", workdir, f"--format={form}", "-c", "t"], stdout=subprocess.PIPE, check=True)
+        caisson("cp", "-", "w:/workspace", input=made.stdout, binary=True, check=True)
+        out = caisson("cp", "w:/workspace/t", "-", binary=True, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+            assert [(member.name, member.size) for member in tar] == [("t", 0), ("t/a", 100_000)]
+    refused(caisson("cp", "-", "w:/workspace", input="no tar at all" * 100), "archive", "checksum")
+    refused(caisson("cp", "-", "w:/workspace", input=made.stdout[:2000]), "cut off")
+    refused(caisson("cp", "-", "w:/etc/passwd", input=made.stdout), "/etc/passwd")
+    # Whoever feeds the pipe is not ended by a broken one.
+    piped = subprocess.run(f"set -o pipefail; tar -C {workdir} -c t | {caisson.program} cp - w:/workspace",
+                           shell=True, executable="/bin/bash", env=dict(os.environ, CAISSON_HOME=str(caisson.home)), check=False)
+    assert piped.returncode == 0
 
 
-def test_tmpfs_size_and_mode(caisson, busybox_root):
-    done = caisson.sh("stat -c %a /t; head -c 3000000 /dev/zero > /t/f; wc -c < /t/f",
-                      "--tmpfs", "/t:size=1m,mode=1777", source=f"dir:{busybox_root}")
-    assert done.stderr.startswith("head: ")  # busybox does not say why
-    mode, size = done.stdout.split()
-    assert mode == "1777"
-    assert int(size) <= 1 << 20
+def test_owners(caisson, box, workdir):
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        member = tarfile.TarInfo("f")
+        member.uid, member.gid, member.mode = 1234, 4321, 0o4755
+        tar.addfile(member)
+    caisson("cp", "-", "w:/workspace", input=raw.getvalue(), binary=True, check=True)
+    ids = sh(caisson, box, "stat -c '%u:%g %a' /workspace/f; wc -l < /proc/self/uid_map; awk '{print $3}' /proc/self/uid_map").split()
+    assert ids[1] == "755"
+    done = caisson("cp", "-a", "-", "w:/workspace", input=raw.getvalue())
+    if int(ids[3]) > 4321:
+        assert done.returncode == 0, done.stderr
+        assert sh(caisson, box, "stat -c '%u:%g %a' /workspace/f").strip() == "1234:4321 4755"
+        # Outside nothing is set-id, whoever calls.
+        caisson("cp", "w:/workspace/f", workdir / "f", check=True)
+        assert (workdir / "f").stat().st_mode & 0o7000 == 0
+    else:
+        refused(done, "1234:4321", "no such ids")
 
 
-def test_tmpfs_inodes(caisson, busybox_root):
-    script = "i=0; while touch /t/$i 2>/dev/null; do i=$((i+1)); done; echo $i"
-    done = caisson.sh(script, "--tmpfs", "/t:inodes=20", source=f"dir:{busybox_root}")
-    assert 10 <= int(done.stdout) <= 20
+def test_memory_is_told_apart(caisson, box, workdir):
+    (workdir / "f").write_text("x")
+    state = caisson.inspect(box)["state"]
+    done = caisson("cp", workdir / "f", "w:/tmp")
+    if state == "running":
+        assert done.returncode == 0
+        assert caisson("exec", box, "cat", "/tmp/f").stdout == "x"
+    else:
+        refused(done, "/tmp", "in memory")
+        assert caisson.inspect(box)["state"] == state
 
 
-@pytest.mark.parametrize("spelling", ["volume", "mount"])
-def test_bind_read_write(caisson, workdir, spelling):
-    shared = workdir / "shared"
-    shared.mkdir(mode=0o777)
-    shared.chmod(0o777)
-    (shared / "in").write_text("from outside\n")
-    option = {"volume": ("-v", f"{shared}:/data"),
-              "mount": ("--mount", f"type=bind,source={shared},target=/data")}[spelling]
-    done = caisson.sh("cat /data/in; echo from inside > /data/out", *option)
-    assert (done.stdout, done.returncode) == ("from outside\n", 0)
-    assert (shared / "out").read_text() == "from inside\n"
+def test_the_state_stays_what_it_was_and_nothing_is_left(caisson, box, workdir):
+    before = caisson.inspect(box)
+    caisson("cp", "w:/etc/passwd", workdir / "p", check=True)
+    after = caisson.inspect(box)
+    for key in ("state", "exit", "started", "finished", "error_reason"):
+        assert before.get(key) == after.get(key)
+    if before["state"] != "running":
+        assert not list(Path(caisson.home).glob("boxes/*/*.sock"))
+        caisson("start", box, check=True)
+    events = [line for line in caisson("audit", box).stdout.splitlines() if "files_touched" in line]
+    assert len(events) == 1 and '"way":"out"' in events[0] and "/etc/passwd" in events[0]
 
 
-@pytest.mark.parametrize("spelling", ["volume", "mount"])
-def test_bind_read_only(caisson, workdir, spelling):
-    shared = workdir / "shared"
-    shared.mkdir(mode=0o777)
-    shared.chmod(0o777)
-    option = {"volume": ("-v", f"{shared}:/data:ro"),
-              "mount": ("--mount", f"type=bind,source={shared},target=/data,readonly")}[spelling]
-    done = caisson.sh("touch /data/x", *option)
-    assert "Read-only file system" in done.stderr
-    assert list(shared.iterdir()) == []
-
-
-def test_bind_of_one_file(caisson, workdir):
-    (workdir / "file").write_text("content\n")
-    done = caisson.sh("cat /etc/app.conf", "-v", f"{workdir}/file:/etc/app.conf:ro")
-    assert done.stdout == "content\n"
-
-
-def test_relative_volume_is_taken_from_the_callers_directory(caisson, workdir):
-    (workdir / "sub").mkdir()
-    (workdir / "sub/file").write_text("here\n")
-    assert caisson.sh("cat /data/file", "-v", "./sub:/data:ro", cwd=workdir).stdout == "here\n"
-
-
-def test_bind_source_must_exist(caisson, workdir):
-    done = caisson.sh("true", "-v", f"{workdir}/absent:/data")
-    assert done.returncode == 125
-    assert f"{workdir}/absent" in done.error_line()
-    assert not (workdir / "absent").exists()
-
-
-@pytest.mark.parametrize("target", ["/", "relative", "/a/../../b", "/proc", "/proc/self", "/sys", "/dev/null"])
-def test_refused_mount_targets(caisson, workdir, target):
-    canary = workdir / "canary"
-    canary.write_text("untouched")
-    done = caisson.sh("true", "-v", f"{canary}:{target}")
-    assert done.returncode == 125
-    done.error_line()
-    assert canary.read_text() == "untouched"
-
-
-def test_target_symlinks_stay_inside(caisson, busybox_root, workdir):
-    outside = workdir / "outside"
-    outside.mkdir()
-    (busybox_root / "link").symlink_to(outside)
-    (workdir / "data").mkdir()
-    (workdir / "data/file").write_text("x")
-    done = caisson.sh("true", "-v", f"{workdir}/data:/link/deep", source=f"dir:{busybox_root}")
-    assert list(outside.iterdir()) == []
-    assert done.returncode in (0, 125)
-
-
-@pytest.mark.without_subuid
-def test_dev_is_minimal(caisson):
-    names = set(caisson.sh("ls /dev").stdout.split())
-    assert {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"} <= names
-    assert not names & {"mem", "kmem", "kvm", "sda", "vda", "loop0", "loop-control", "fuse", "kmsg"}
-    assert caisson.sh("echo x > /dev/null && head -c 4 /dev/urandom | wc -c").stdout.strip() == "4"
-
-
-@pytest.mark.without_subuid
-def test_kernel_knobs_are_masked(caisson):
-    script = ("for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname"
-              " /sys/power/state; do (echo x > $f) 2>/dev/null && echo wrote $f; done;"
-              " head -c 1 /proc/kcore 2>/dev/null | wc -c; head -c 1 /proc/kmsg 2>/dev/null | wc -c")
-    assert caisson.sh(script).stdout.split() == ["0", "0"]
-
-
-def test_a_read_only_volume_shows_the_callers_files_and_keeps_them(caisson, workdir):
-    private = workdir / "private"
-    private.write_text("mine\n")
-    private.chmod(0o600)
-    done = caisson.sh("stat -c %u /data; cat /data; echo x > /data", "-v", f"{private}:/data:ro")
-    assert done.stdout == "0\nmine\n"
-    assert done.returncode != 0
-    assert private.read_text() == "mine\n"
-
-
-def test_mounts_do_not_reach_the_host(caisson, workdir):
-    before = subprocess.run(["cat", "/proc/self/mountinfo"], capture_output=True, timeout=10, check=True)
-    box = caisson.detached("sleep", "1000", options=("-v", f"{workdir}:/data", "--tmpfs", "/t"))
-    during = subprocess.run(["cat", "/proc/self/mountinfo"], capture_output=True, timeout=10, check=True)
-    caisson("rm", "-f", box, check=True)
-    if not host.IS_ROOT:
-        assert before.stdout == during.stdout
-    for line in during.stdout.decode().splitlines():
-        assert str(workdir) not in line
-        assert os.path.realpath(caisson.home) not in line
-
-
-@pytest.mark.parametrize("source, folder", [("dir:.", "root"), ("dir:root", "."), ("dir:../root/.", "root")])
-def test_a_relative_dir_is_taken_from_where_one_stands(caisson, workdir, busybox_root, source, folder):
-    box = caisson("create", source, "/bin/cat", "/etc/motd", check=True, cwd=workdir / folder).stdout.strip()
-    assert caisson.inspect(box)["source"] == f"dir:{busybox_root}"
-    assert caisson("start", "-a", box, cwd="/").stdout == "original\n"
-
-
-def test_init_is_accepted(caisson):
-    assert caisson("run", "--rm", "--init", "host:", "echo", "ok").stdout == "ok\n"
-
-
-def test_old_host_views_go_when_no_box_uses_them(caisson, home):
-    views = home / "host-view"
-    ages = itertools.count()
-
-    def age():
-        """Gives the tree of now the name of another state of the host's."""
-        [now] = [path for path in views.iterdir() if not path.name.startswith("old")]
-        now.rename(views / f"old{next(ages)}")
-        caisson("run", "--rm", "host:", "true", check=True)
-
-    box = caisson.detached("sleep", "1000")
-    age()
-    assert "old0" in os.listdir(views)
-    assert "127.0.0.1" in caisson("exec", box, "cat", "/etc/hosts", check=True).stdout
-    caisson("rm", "-f", box, check=True)
+def test_a_box_whose_files_are_in_use_is_not_started_but_can_be_removed(caisson, workdir):
+    box = caisson("create", "host:", "true", check=True).stdout.strip()
+    reader, writer = os.pipe()
+    copying = caisson.popen("cp", "-", f"{box}:/workspace", stdin=reader)
+    os.close(reader)
     deadline = time.monotonic() + 20
-    while "old0" in os.listdir(views):  # a shim goes a moment after its box
+    while not list(Path(caisson.home).glob("boxes/*/*.sock")):
         assert time.monotonic() < deadline
-        age()
+        time.sleep(0.02)
+    refused(caisson("start", box), "files are in use")
+    # Others may work with its files all the same.
+    caisson("cp", f"{box}:/etc/passwd", workdir / "p", check=True)
+    caisson("rm", "-f", box, check=True)
+    os.close(writer)
+    assert copying.wait(20) == 125
+
+
+def test_a_killed_helper_leaves_nothing_and_the_box_usable(caisson, workdir):
+    box = caisson("create", "host:", "true", check=True).stdout.strip()
+    for _ in range(3):
+        reader, writer = os.pipe()
+        copying = caisson.popen("cp", "-", f"{box}:/workspace", stdin=reader)
+        os.close(reader)
+        deadline = time.monotonic() + 20
+        while not list(Path(caisson.home).glob("boxes/*/*.sock")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.05)
+        for pid in descendants():
+            try:
+                if b"caisson-shim" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, 9)
+            except OSError:
+                pass
+        os.close(writer)
+        copying.wait(20)
+    assert caisson("start", "-a", box).returncode == 0
+
+
+def test_a_paused_box_says_so(caisson, workdir):
+    box = caisson.detached("sleep", "1000")
+    caisson("pause", box, check=True)
+    refused(caisson("cp", f"{box}:/etc/passwd", workdir), "paused")
+    caisson("resume", box, check=True)
+
+
+def test_limits_hold_and_half_a_file_is_none(caisson, workdir):
+    box = caisson.detached("sleep", "1000", options=("--file-size", "1m"))
+    (workdir / "big").write_bytes(bytes(5_000_000))
+    refused(caisson("cp", workdir / "big", f"{box}:/workspace"), "File too large")
+    assert caisson("exec", box, "ls", "-A", "/workspace").stdout == ""
+    # The session is not lost by it.
+    (workdir / "small").write_bytes(b"x")
+    caisson("cp", workdir / "small", f"{box}:/workspace", check=True)
+
+
+def test_a_cut_off_archive_leaves_no_half_file(caisson, workdir):
+    box = caisson.detached("sleep", "1000")
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        member = tarfile.TarInfo("f")
+        member.size = 2_000_000
+        tar.addfile(member, io.BytesIO(bytes(2_000_000)))
+    refused(caisson("cp", "-", f"{box}:/workspace", input=raw.getvalue()[:1_000_000]), "cut off")
+    assert caisson("exec", box, "ls", "-A", "/workspace").stdout == ""
+
+
+def test_every_profile_and_seccomp_policy(caisson, workdir):
+    (workdir / "f").write_text("x")
+    policy = workdir / "deny.json"
+    policy.write_text('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": '
+                      '[{"names": ["openat2", "fchownat"], "action": "SCMP_ACT_ERRNO"}]}')
+    for options in (("--profile", "minimal"), ("--profile", "full"), ("--security", f"seccomp={policy}")):
+        box = caisson.detached("sleep", "1000", options=options)
+        caisson("cp", workdir / "f", f"{box}:/tmp", check=True)
+        caisson("cp", f"{box}:/tmp/f", workdir / "back", check=True)
+        caisson("rm", "-f", box, check=True)
+
+
+def test_large_files_stream(caisson, workdir):
+    """Neither side holds the file in memory."""
+    box = caisson.detached("sleep", "1000")
+    with (workdir / "big").open("wb") as out:
+        out.truncate(600_000_000)
+    copying = caisson.popen("cp", workdir / "big", f"{box}:/workspace/big")
+    peak = 0
+    while copying.poll() is None:
+        try:
+            status = Path(f"/proc/{copying.pid}/status").read_text()
+            peak = max(peak, int(status.split("VmHWM:")[1].split()[0]))
+        except (OSError, IndexError):
+            pass
+        time.sleep(0.05)
+    assert copying.returncode == 0
+    assert 0 < peak < 120_000, f"{peak} KiB"
+    assert caisson("exec", box, "stat", "-c", "%s", "/workspace/big").stdout == "600000000\n"
+
+
+def test_many_at_once(caisson, workdir):
+    box = caisson.detached("sleep", "1000")
+    failures = []
+
+    def copy(number):
+        (workdir / f"f{number}").write_text(str(number))
+        done = caisson("cp", workdir / f"f{number}", f"{box}:/workspace")
+        if done.returncode != 0:
+            failures.append(done.stderr)
+
+    threads = [threading.Thread(target=copy, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(caisson("exec", box, "ls", "/workspace").stdout.split()) == 12

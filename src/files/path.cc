@@ -1,0 +1,109 @@
+#include "files/path.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+
+#include <vector>
+
+namespace caisson::files {
+
+const int Root::O_PATH_DIRECTORY = O_PATH | O_DIRECTORY;
+
+Result<Fd> reopen(int found, const std::string& path, int flags) {
+  Fd fd(::open(format("/proc/self/fd/{}", found).c_str(), flags | O_CLOEXEC));
+  if (!fd) return path_error("open", path);
+  return fd;
+}
+
+Result<std::string> read_link(int link, const std::string& path) {
+  std::string text(4096, '\0');
+  const ssize_t n = ::readlinkat(link, "", text.data(), text.size());
+  if (n < 0) return path_error("read link", path);
+  text.resize(static_cast<std::size_t>(n));
+  return text;
+}
+
+std::map<std::string, std::string> read_xattrs(int fd) {
+  std::map<std::string, std::string> found;
+  std::vector<char> names(64 << 10), value(64 << 10);  // XATTR_LIST_MAX, XATTR_SIZE_MAX
+  const ssize_t size = ::flistxattr(fd, names.data(), names.size());
+  for (ssize_t at = 0; at < size;) {
+    const std::string name(names.data() + at);
+    at += static_cast<ssize_t>(name.size()) + 1;
+    if (name.starts_with("user.overlay.") ||
+        (!name.starts_with("user.") && name != "security.capability"))
+      continue;
+    const ssize_t n = ::fgetxattr(fd, name.c_str(), value.data(), value.size());
+    if (n >= 0) found[name] = std::string(value.data(), static_cast<std::size_t>(n));
+  }
+  return found;
+}
+
+Error path_error(std::string_view action, const std::string& path) {
+  Error error = sys_error(action, path);
+  if (error.sys_errno == ENOENT) error.reason = "path_not_found";
+  return error;
+}
+
+Result<FileInfo> info_of(int entry, std::string name) {
+  struct stat st{};
+  if (::fstat(entry, &st) < 0) return path_error("look at", name);
+  FileInfo info;
+  info.kind = S_ISDIR(st.st_mode)    ? FileKind::kDirectory
+              : S_ISLNK(st.st_mode)  ? FileKind::kSymlink
+              : S_ISFIFO(st.st_mode) ? FileKind::kFifo
+              : S_ISSOCK(st.st_mode) ? FileKind::kSocket
+              : S_ISCHR(st.st_mode)  ? FileKind::kCharDevice
+              : S_ISBLK(st.st_mode)  ? FileKind::kBlockDevice
+                                     : FileKind::kFile;
+  info.mode = st.st_mode & 07777;
+  info.uid = st.st_uid;
+  info.gid = st.st_gid;
+  info.size = static_cast<std::uint64_t>(st.st_size);
+  info.mtime_ns = st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec;
+  if (info.kind == FileKind::kSymlink) info.link = TRY(read_link(entry, name));
+  info.name = std::move(name);
+  return info;
+}
+
+Result<Root> Root::open(const std::string& path) {
+  return Root(TRY(open_fd(path, O_PATH | O_DIRECTORY)));
+}
+
+Result<Fd> Root::open_at(const std::string& path, int flags) const {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  for (int tries = 0;; ++tries) {
+    Fd fd(static_cast<int>(::syscall(SYS_openat2, fd_.get(), path.c_str(), &how, sizeof how)));
+    if (fd) return fd;
+    // A rename somewhere in the box at the same moment, openat2(2).
+    if (errno != EAGAIN || tries == 64) return path_error("open", path);
+  }
+}
+
+Result<Place> Root::place(std::string path, bool follow) const {
+  constexpr int kMostLinks = 40;  // as in path_resolution(7)
+  for (int links = 0;; ++links) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    const std::size_t slash = path.rfind('/');
+    const std::string above = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    std::string name = slash == path.npos ? path : path.substr(slash + 1);
+    if (name.empty() || name == "." || name == "..")
+      return make_error(Code::kInvalidArgument, "path_invalid",
+                        format("use path '{}': it does not end with a name", path));
+    Fd parent = TRY(open_at(above, O_PATH | O_DIRECTORY));
+    if (!follow) return Place{std::move(parent), std::move(name)};
+    const Fd entry(::openat(parent.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat st{};
+    if (!entry || ::fstat(entry.get(), &st) < 0 || !S_ISLNK(st.st_mode))
+      return Place{std::move(parent), std::move(name)};
+    if (links == kMostLinks) return errno_error(ELOOP, "open", path);
+    const std::string target = TRY(read_link(entry.get(), path));
+    path = target.starts_with('/') ? target : format("{}/{}", above, target);
+  }
+}
+
+}  // namespace caisson::files
