@@ -48,18 +48,22 @@ _caisson_image() {
 
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands="run create start exec attach ps inspect logs stats wait pause resume stop kill rm
-    snapshot restore fork diff events audit health metrics pull images rmi image prune login logout debug completion version help"
+  local commands="run create start exec attach ps inspect logs stats top wait pause resume stop kill rm
+    snapshot restore fork diff cp commit export import events audit health metrics pull images rmi image prune login logout debug completion version help"
   local box_options="--name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
     --read-only -m --memory --cpus --cpu-weight --pids
     --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
     --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
-    --security --stop-signal --idle-timeout --idle-action --allow-missing --json --cidfile --help"
+    --security --stop-signal --idle-timeout --idle-action --max-lifetime --restart --health-cmd
+    --health-interval --health-timeout --health-start-period --health-retries --replay
+    --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
     --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk --tmpfs-size
     --network -l --label --profile --security --stop-signal --idle-timeout --idle-action
+    --max-lifetime --restart --health-cmd --health-interval --health-timeout --health-start-period
+    --health-retries --replay --exec --message --interval --iterations --output --input
     --allow-missing --cidfile -m --note -n --count --snapshot --since --tail
     -s --signal --time --filter "
   with_value=${with_value//[$'\n\t ']/ }
@@ -89,6 +93,7 @@ _caisson() {
       fi
       return ;;
     --idle-action) COMPREPLY=($(compgen -W "pause stop" -- "$cur")); return ;;
+    --restart) COMPREPLY=($(compgen -W "no on-failure always" -- "$cur")); return ;;
     --network) COMPREPLY=($(compgen -W "none host" -- "$cur")); return ;;
     --profile) COMPREPLY=($(compgen -W "minimal standard full" -- "$cur")); return ;;
     --isolation) COMPREPLY=($(compgen -W "container" -- "$cur")); return ;;
@@ -126,16 +131,17 @@ _caisson() {
         COMPREPLY=($(compgen -c -f -- "$cur"))
       elif [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "-i --interactive -t --tty -d --detach -e --env --env-file -w
-          --workdir -u --user --timeout --output-limit --json --help" -- "$cur"))
+          --workdir -u --user --timeout --output-limit --replay --json --help" -- "$cur"))
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes)" -- "$cur"))
       fi ;;
-    start|attach|inspect|logs|stats|wait|pause|resume|stop|kill|rm|restore|fork|diff|events|audit)
+    start|attach|inspect|logs|stats|top|wait|pause|resume|stop|kill|rm|restore|fork|diff|events|audit)
       if [[ $cur == -* ]]; then
         local options="--help"
         case $command in
           start) options+=" -a --attach -i --interactive" ;;
-          attach) options+=" --no-stdin" ;;
+          attach) options+=" --exec --replay --no-stdin" ;;
+          top) options+=" --interval -n --iterations" ;;
           stats) options+=" --json" ;;
           fork) options+=" -n --count --snapshot --no-start" ;;
           diff) options+=" --since" ;;
@@ -147,7 +153,7 @@ _caisson() {
           rm) options+=" -f --force" ;;
         esac
         COMPREPLY=($(compgen -W "$options" -- "$cur"))
-      elif [[ $command == attach || $command == stats || $command == stop || $command == kill ]]; then
+      elif [[ $command == attach || $command == stats || $command == top || $command == stop || $command == kill ]]; then
         COMPREPLY=($(compgen -W "$(_caisson_boxes)" -- "$cur"))
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
@@ -167,6 +173,26 @@ _caisson() {
           -- "$cur"))
       else
         _caisson_image "${COMP_WORDS[2]}" "$cur"
+      fi ;;
+    cp)
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "-a --archive -L --follow-link -q --quiet --help" -- "$cur"))
+      else
+        COMPREPLY=($(compgen -f -- "$cur") $(compgen -S : -W "$(_caisson_boxes -a)" -- "$cur"))
+      fi ;;
+    commit|export)
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "-m --message -o --output --help" -- "$cur"))
+      elif [[ $prev == -o || $prev == --output ]]; then
+        COMPREPLY=($(compgen -f -- "$cur"))
+      else
+        COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
+      fi ;;
+    import)
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "-i --input --name --help" -- "$cur"))
+      else
+        COMPREPLY=($(compgen -f -- "$cur"))
       fi ;;
     health) COMPREPLY=($(compgen -W "--json --help" -- "$cur")) ;;
     metrics) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;

@@ -1,14 +1,10 @@
-#include "container/container.h"
-
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,16 +17,14 @@
 
 #include "base/clock.h"
 #include "base/scope_exit.h"
+#include "container/container_impl.h"
 #include "container/disk.h"
-#include "container/exec_block.h"
 #include "container/failures.h"
 #include "container/init.h"
-#include "container/init_protocol.h"
 #include "container/launcher.h"
 #include "container/limits.h"
 #include "container/seccomp.h"
 #include "container/stage_clock.h"
-#include "container/users.h"
 #include "container/writable_layer.h"
 #include "sys/cgroup.h"
 #include "sys/dir.h"
@@ -38,83 +32,9 @@
 #include "sys/socket.h"
 
 namespace caisson::container {
-namespace {
 
 using backend::ProcessEvent;
 using backend::ProcessId;
-
-constexpr sys::CapMask kFileCapabilities =
-    sys::cap_bit(CAP_CHOWN) | sys::cap_bit(CAP_DAC_OVERRIDE) | sys::cap_bit(CAP_DAC_READ_SEARCH) |
-    sys::cap_bit(CAP_FOWNER) | sys::cap_bit(CAP_FSETID) | sys::cap_bit(CAP_SETFCAP);
-
-class Container final : public backend::Sandbox {
- public:
-  Container(ContainerOptions options, Preparation preparation)
-      : options_(std::move(options)), preparation_(std::move(preparation)) {}
-  ~Container() override {
-    kill_all();
-    if (init_ > 0) reap_init(0);
-    [[maybe_unused]] Result<> cleaned = cleanup();
-  }
-
-  Result<backend::Started> start() override;
-  Result<> spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) override;
-  Result<> serve_files(ProcessId id, Fd socket) override;
-  Result<backend::Terminal> open_terminal(const std::string& user) override;
-  Result<> signal(ProcessId id, int number, bool group) override;
-  int event_fd() const override { return epoll_.get(); }
-  std::vector<ProcessEvent> events() override;
-  bool gone() const override { return init_ <= 0; }
-  Result<> pause() override;
-  Result<> resume() override;
-  void end() override;
-  void kill_all() override;
-  Usage usage() override;
-  std::uint64_t oom_kills() override { return cgroup_ ? cgroup_->oom_kills().value_or(0) : 0; }
-  std::uint64_t pid_limit_hits() override {
-    return cgroup_ ? cgroup_->pid_limit_hits().value_or(0) : 0;
-  }
-  std::chrono::nanoseconds cpu_time() override;
-  std::optional<std::uint64_t> disk_bytes() override;
-  Result<> cleanup() override;
-
- private:
-  Result<> make_cgroup(const sys::CgroupLayout& layout);
-  Result<> finish_namespaces();
-  Result<> clone_init();
-  Result<> await_ready(std::vector<std::string>& warnings);
-  Result<User> look_up(const std::string& user, const std::vector<std::string>& groups) const;
-  Result<> spawn_image(ProcessId id, const ProcessImage& image, backend::Stdio stdio);
-  files::ServiceOptions service_options() const;
-  Result<ProcessImage> image_of(const backend::ProcessSpec& spec) const;
-  Result<> watch(int fd) const;
-  Result<> tell_init(const InitMessage& message, std::string_view action);
-  ProcessEvent started_or_failed(const ExecFailure* failure, ProcessId id) const;
-  void collect_status(std::vector<ProcessEvent>& out);
-  void collect_init(std::vector<ProcessEvent>& out);
-  void reap_init(int flags);
-
-  struct Spawning {
-    Fd status;
-    std::vector<std::string> argv;
-    std::string workdir;
-  };
-
-  ContainerOptions options_;
-  Preparation preparation_;
-  Plan plan_;
-  std::optional<sys::Cgroup> cgroup_;
-  sys::ClaimedRange range_;
-  sys::Namespaces namespaces_;
-  Fd epoll_, mounts_, control_, pidfd_, root_, pts_;
-  std::string seccomp_;
-  pid_t init_ = -1;
-  std::map<ProcessId, Spawning> spawning_;
-  std::vector<ProcessEvent> held_;  ///< ends that overtook their start
-  Usage final_usage_;
-  bool counts_processes_ = true;  ///< by a cgroup
-  bool ended_ = false;
-};
 
 Result<backend::Started> Container::start() {
   StageClock clock(preparation_.took);
@@ -241,113 +161,6 @@ Result<> Container::await_ready(std::vector<std::string>& warnings) {
     at = end + 1;
   }
   return {};
-}
-
-Result<User> Container::look_up(const std::string& user,
-                                const std::vector<std::string>& groups) const {
-  constexpr std::size_t kMaxFile = 4u << 20;
-  Fd copy = TRY(duplicate(root_.get()));
-  const sys::Dir root(std::move(copy));
-  User found = TRY(resolve_user(user, groups, root.read("/etc/passwd", kMaxFile).value_or(""),
-                                root.read("/etc/group", kMaxFile).value_or("")));
-  const auto outside = [&](std::uint32_t id) {
-    return id < plan_.ids.first_inside || id - plan_.ids.first_inside >= plan_.ids.count;
-  };
-  for (std::uint32_t id : {found.uid, plan_.ids.count == 1 ? found.uid : found.gid})
-    if (outside(id))
-      return make_error(
-          Code::kFailedPrecondition, "ids_unavailable",
-          format("run as user '{}': id {} is outside of the box's {} ids", user, id,
-                 plan_.ids.count),
-          plan_.facts.root ? "" : "add ranges for the user to /etc/subuid and /etc/subgid");
-  if (plan_.ids.count == 1) {
-    found.gid = plan_.ids.first_inside;
-    found.groups.clear();
-  }
-  std::erase_if(found.groups, outside);
-  return found;
-}
-
-Result<ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const {
-  const User user = TRY(look_up(spec.user, spec.groups));
-  ProcessImage image;
-  std::map<std::string, std::string> env = spec.env;
-  env.try_emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-  env.try_emplace("HOME", user.home);
-  if (spec.terminal) env.try_emplace("TERM", "xterm");
-  for (const auto& [key, value] : env) image.env.push_back(key + "=" + value);
-  image.argv = spec.argv;
-  image.candidates = search_path(spec.argv[0], env["PATH"]);
-  image.workdir = spec.workdir;
-  image.uid = user.uid;
-  image.gid = user.gid;
-  image.groups = user.groups;
-  image.set_groups = plan_.ids.count > 1 || plan_.facts.root;
-  image.capabilities = user.uid == 0 ? plan_.capabilities : 0;
-  image.bounding = plan_.capabilities;
-  image.no_new_privileges = plan_.no_new_privileges;
-  image.terminal = spec.terminal;
-  image.limits = resource_limits(options_.spec);
-  if (!counts_processes_) image.limits.push_back(process_limit(options_.spec));
-  return image;
-}
-
-Result<> Container::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
-  return spawn_image(id, TRY(image_of(spec)), std::move(stdio));
-}
-
-files::ServiceOptions Container::service_options() const {
-  files::ServiceOptions options{plan_.ids.first_inside, plan_.ids.first_inside, {}};
-  if (!options_.at_rest) return options;
-  for (const Step& step : plan_.steps)
-    if (const auto* mount = std::get_if<MountFs>(&step)) options.in_memory.push_back(mount->target);
-  return options;
-}
-
-/// It has the rights over files that root in the box has under docker's set, whatever the profile
-/// gives: an operation on files must not depend on it. A filter of the caller's own is made for the
-/// box's programs, not for this one.
-Result<> Container::serve_files(ProcessId id, Fd socket) {
-  ProcessImage image;
-  image.argv = {"caisson-files"};
-  image.workdir = "/";
-  image.uid = image.gid = plan_.ids.first_inside;
-  image.set_groups = plan_.ids.count > 1 || plan_.facts.root;
-  image.capabilities = image.bounding = kFileCapabilities;
-  image.unfiltered = options_.spec.security.seccomp == SeccompMode::kCustom;
-  image.serves_files = true;
-  image.limits = resource_limits(options_.spec);
-  if (!counts_processes_) image.limits.push_back(process_limit(options_.spec));
-  backend::Stdio stdio{std::move(socket), TRY(open_fd("/dev/null", O_WRONLY)),
-                       TRY(open_fd("/dev/null", O_WRONLY))};
-  return spawn_image(id, image, std::move(stdio));
-}
-
-Result<> Container::spawn_image(ProcessId id, const ProcessImage& image, backend::Stdio stdio) {
-  Fd block = TRY(make_exec_block(image));
-  Pipe status = TRY(make_pipe(O_NONBLOCK));
-  const InitMessage message{.op = InitOp::kExec, .id = id};
-  const ssize_t sent = sys::send_with_fds(
-      control_.get(), {reinterpret_cast<const char*>(&message), sizeof message},
-      {block.get(), stdio.in.get(), stdio.out.get(), stdio.err.get(), status.write.get()});
-  if (sent < 0) return errno_error(static_cast<int>(-sent), "ask init for process", image.argv[0]);
-  TRY(watch(status.read.get()));
-  spawning_[id] = {std::move(status.read), image.argv, image.workdir};
-  return {};
-}
-
-Result<backend::Terminal> Container::open_terminal(const std::string& user) {
-  const User owner = TRY(look_up(user, {}));
-  Fd master = TRY(open_at(pts_.get(), "ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK));
-  int unlock = 0;
-  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) < 0) return sys_error("unlock terminal", "");
-  // By descriptor: the name could be a trap of the box's (TIOCGPTPEER, ioctl_tty(2)).
-  Fd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!slave) return sys_error("open terminal", "");
-  const uid_t uid = plan_.ids.first + owner.uid - plan_.ids.first_inside;
-  if (::fchown(slave.get(), uid, static_cast<gid_t>(-1)) < 0)
-    return sys_error("give terminal to user", user);
-  return backend::Terminal{std::move(master), std::move(slave)};
 }
 
 Result<> Container::signal(ProcessId id, int number, bool group) {
@@ -516,8 +329,6 @@ Result<> Container::cleanup() {
   cgroup_.reset();
   return removed;
 }
-
-}  // namespace
 
 std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options,
                                                  Preparation preparation) {

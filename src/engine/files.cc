@@ -120,7 +120,7 @@ Result<Answer> Files::Impl::send(const Request& request,
                                  const std::function<Result<>(const files::Sink&)>& give) {
   const std::lock_guard lock(mutex_);
   TRY(put(request));
-  const Error stopped = make_error(Code::kCancelled, "stopped", "stopped");
+  const Error stopped = make_error(Code::kCancelled, "cancelled", "an answer has come");
   const auto sink = [&](std::string_view bytes) -> Result<> {
     while (!bytes.empty()) {
       if (session_.readable()) return stopped;
