@@ -29,6 +29,13 @@ struct OpenOptions {
   std::string fetch_path;
 };
 
+struct ImportOptions {
+  std::string name;  ///< instead of the archive's
+  /// Who made the archive may ask for what reaches out of the box: binds, the host's network, a
+  /// directory of the host, `full`, a system call policy, limits that may be missing.
+  bool trusted = false;
+};
+
 struct Filter {
   bool all = true;  ///< false: only boxes that are starting, running or stopping
   std::map<std::string, std::string> labels;  ///< every pair must match
@@ -70,9 +77,10 @@ class Runtime {
 
   /// Validates `spec` and records a box; nothing runs yet. `name_taken` when the name is used.
   Result<Box> create(const BoxSpec& spec);
-  /// Makes a box of an archive of Box::export_to, which is hostile input. `name`: instead of the
-  /// archive's. `archive_invalid`, `archive_unsupported`, `digest_mismatch`, `name_taken`.
-  Result<Box> import_from(int fd, std::string_view name = {});
+  /// Makes a box of an archive of Box::export_to, which is hostile input: it decides what the box
+  /// is. `archive_invalid`, `archive_unsupported`, `archive_untrusted`, `digest_mismatch`,
+  /// `name_taken`.
+  Result<Box> import_from(int fd, const ImportOptions& options = {});
   /// By id, unique id prefix or name. Errors `box_not_found`, `box_ambiguous`.
   Result<Box> find(std::string_view id_or_name);
   /// Newest first. A box whose record cannot be read is in the list, with the error as its

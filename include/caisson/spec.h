@@ -43,7 +43,8 @@ enum class IdleAction { kPause, kStop };
 
 /// Whether a box whose main process has ended by itself is started again, on the files it has.
 /// After 100 ms, then twice as long each time up to a minute; from the beginning after a run of
-/// 10 s. What the caller ends, or `max_lifetime` or `idle_timeout`, stays ended.
+/// 10 s. Limits of time and output are those of one run. What the caller ends, or `max_lifetime` or
+/// `idle_timeout`, stays ended.
 enum class RestartMode { kNo, kOnFailure, kAlways };
 
 struct RestartPolicy {
@@ -129,7 +130,7 @@ struct BoxSpec {
   /// this host is stopped.
   std::optional<std::chrono::nanoseconds> idle_timeout;
   IdleAction idle_action = IdleAction::kPause;
-  RestartPolicy restart;  ///< not together with auto_remove
+  RestartPolicy restart;  ///< not together with auto_remove, tty or open_stdin
   /// From the start to the end of all restarts, paused or not; the exit reason is then `timeout`.
   std::optional<std::chrono::nanoseconds> max_lifetime;
   std::optional<HealthCheck> health;

@@ -190,7 +190,7 @@ _caisson() {
       fi ;;
     import)
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W "-i --input --name --help" -- "$cur"))
+        COMPREPLY=($(compgen -W "-i --input --name --trust --help" -- "$cur"))
       else
         COMPREPLY=($(compgen -f -- "$cur"))
       fi ;;

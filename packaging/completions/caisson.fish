@@ -71,6 +71,7 @@ complete -c caisson -n '__fish_seen_subcommand_from cp' -l quiet -s q -d 'print 
 complete -c caisson -n '__fish_seen_subcommand_from commit' -l message -s m -x -d 'a comment'
 complete -c caisson -n '__fish_seen_subcommand_from export' -l output -s o -r -d 'write this file'
 complete -c caisson -n '__fish_seen_subcommand_from import' -l input -s i -r -d 'the archive'
+complete -c caisson -n '__fish_seen_subcommand_from import' -l trust -d 'as its maker asks'
 complete -c caisson -n '__fish_seen_subcommand_from import' -l name -x -d 'name for the box'
 complete -c caisson -n __fish_use_subcommand -f -a wait -d 'wait until boxes end and print their exit status'
 complete -c caisson -n __fish_use_subcommand -f -a stop -d 'ask boxes to end, then kill them'

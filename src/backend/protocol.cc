@@ -300,6 +300,8 @@ Result<ExitInfo> decode_exit(std::string_view payload) {
 std::string encode_status(const Status& status) {
   return json({{"restarts", status.restarts},
                {"restarting", status.restarting},
+               {"init_pid", status.init_pid},
+               {"started_ns", status.started_ns},
                {"health", std::string(to_string(status.health))},
                {"health_output", spec::encode_text(status.health_output)}})
       .dump();
@@ -311,6 +313,8 @@ Result<Status> decode_status(std::string_view text) {
   Status status;
   status.restarts = fields.integer("restarts", 0u, UINT_MAX);
   status.restarting = fields.boolean("restarting");
+  status.init_pid = fields.integer("init_pid", 0, INT_MAX);
+  status.started_ns = fields.integer<std::int64_t>("started_ns", 0, INT64_MAX);
   const std::optional<HealthState> health = spec::find_named<HealthState>(fields.text("health"));
   status.health_output = fields.text("health_output");
   TRY(fields.result());

@@ -121,6 +121,8 @@ Result<ExitInfo> decode_exit(std::string_view payload);
 struct Status {
   unsigned restarts = 0;
   bool restarting = false;
+  int init_pid = 0;  ///< of the run that there is, with its beginning; 0: none
+  std::int64_t started_ns = 0;
   HealthState health = HealthState::kNone;
   std::string health_output;
 };

@@ -29,15 +29,18 @@ constexpr Option<Export> kExportOptions[] = {
 struct Import {
   std::string input = "-";
   std::string name;
+  bool trust = false;
 };
 
 constexpr CommandText kImport = {
     "import", "[OPTIONS]",
     "Make a box of an archive that `caisson export` made, and print its id. Without -i it is read\n"
-    "from standard input.",
+    "from standard input. What reaches out of a box is refused unless you trust who made it.",
     "  caisson import -i worker.tar --name worker2\n"};
 constexpr Option<Import> kImportOptions[] = {
     {{"-i,--input", "FILE", "the archive"}, set_text<&Import::input>},
+    {{"--trust", "", "let it have mounts, the host's network and so on, as its maker asks"},
+     set_true<&Import::trust>},
     {{"--name", "NAME", "instead of the name that the box had"}, set_text<&Import::name>},
 };
 
@@ -74,7 +77,7 @@ Result<Box> read_box(const Import& settings) {
   }
   auto runtime = Runtime::open();
   if (!runtime) return std::move(runtime.error());
-  return runtime->import_from(fd, settings.name);
+  return runtime->import_from(fd, {settings.name, settings.trust});
 }
 
 }  // namespace

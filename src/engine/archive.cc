@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "files/tar_reader.h"
 #include "image/flatten.h"
 #include "spec/json.h"
+#include "spec/seccomp_policy.h"
 #include "spec/state_json.h"
 
 namespace caisson {
@@ -37,14 +39,9 @@ Result<Fd> seekable(const Runtime::Impl& runtime, int fd) {
     return open_fd(format("/proc/self/fd/{}", fd), O_RDONLY);
   Fd kept(::open(runtime.layout.home.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!kept) return sys_error("create file", runtime.layout.home);
-  std::string buffer(256 << 10, '\0');
-  for (;;) {
-    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return sys_error("read", "archive");
-    if (n == 0) return kept;
-    TRY(write_all(kept.get(), {buffer.data(), static_cast<std::size_t>(n)}, "archive"));
-  }
+  TRY(files::pass(fd, "archive",
+                  [&](std::string_view bytes) { return write_all(kept.get(), bytes, "archive"); }));
+  return kept;
 }
 
 /// The member `name` of the archive, which must be a small file.
@@ -74,6 +71,7 @@ Result<std::string> member(int fd, const std::string& name) {
 
 struct Exported {
   BoxSpec spec;
+  std::string image;        ///< the manifest's digest
   bool whole_image = true;  ///< else its layer is what a box of `host:` has changed
 };
 
@@ -87,6 +85,9 @@ Result<Exported> read_box(int fd) {
       if (const auto it = notes.find(engine::kBoxAnnotation); it != notes.end() && it->is_string())
         digest = it->get<std::string>();
   if (!spec::is_digest(digest)) return invalid("it has no box");
+  Exported exported;
+  if (const auto it = pointer[0].find("digest"); it != pointer[0].end() && it->is_string())
+    exported.image = it->get<std::string>();
   const std::string text = TRY(member(fd, format("blobs/sha256/{}", spec::hex_of(digest))));
   if ("sha256:" + sha256_hex(text) != digest)
     return make_error(Code::kDataLoss, "digest_mismatch",
@@ -103,7 +104,6 @@ Result<Exported> read_box(int fd) {
   const auto spec = box.find("spec"), whole = box.find("whole_image");
   if (spec == box.end() || whole == box.end() || !whole->is_boolean())
     return invalid("the document about the box is malformed");
-  Exported exported;
   exported.spec = TRY(box_spec_from_json(spec->dump()));
   exported.whole_image = whole->get<bool>();
   if (exported.whole_image != (exported.spec.source != "host:"))
@@ -121,19 +121,63 @@ Result<> Box::export_to(int fd) {
   return {};
 }
 
-Result<Box> Runtime::import_from(int fd, std::string_view name) {
+namespace {
+
+/// What a spec may ask for that somebody else has written, unless the caller says that it is
+/// trusted.
+Result<> check_harmless(const BoxSpec& spec) {
+  std::string asks;
+  const auto add = [&](bool there, std::string_view what) {
+    if (there) asks += (asks.empty() ? "" : ", ") + std::string(what);
+  };
+  add(std::ranges::any_of(spec.mounts,
+                          [](const Mount& mount) { return mount.type == MountType::kBind; }),
+      "files of this host");
+  add(spec.network != Network::kNone, "the host's network");
+  add(spec.security.seccomp != SeccompMode::kProfile, "a system call policy of its own");
+  add(spec.profile == Profile::kFull, "profile full");
+  add(!spec.allow_missing.empty(), "limits that need not hold");
+  add(spec.source.starts_with("dir:"), "a directory of this host by name");
+  if (asks.empty()) return {};
+  return make_error(Code::kPermissionDenied, "archive_untrusted",
+                    format("import box: it asks for {}", asks),
+                    "--trust, if you know who made the archive");
+}
+
+/// Removes an image that only an import brought, unless a box has it by then.
+class Vessel final {
+ public:
+  Vessel(Images images, std::string id) : images_(std::move(images)), id_(std::move(id)) {}
+  Vessel(const Vessel&) = delete;
+  Vessel& operator=(const Vessel&) = delete;
+  ~Vessel() {
+    if (!id_.empty()) [[maybe_unused]]
+      const Result<RemovedImages> removed = images_.remove(id_);
+  }
+
+ private:
+  Images images_;
+  std::string id_;
+};
+
+}  // namespace
+
+Result<Box> Runtime::import_from(int fd, const ImportOptions& options) {
   const Fd archive = TRY(seekable(*impl_, fd));
   Exported exported = TRY(read_box(archive.get()));
   BoxSpec& spec = exported.spec;
-  if (!name.empty()) spec.name = name;
+  if (!options.name.empty()) spec.name = options.name;
   TRY(validate(spec));
-  // Mounts show this host's files: whoever imports says so by having them there.
+  if (!options.trusted) TRY(check_harmless(spec));
+  if (spec.security.seccomp == SeccompMode::kCustom)
+    TRY(parse_seccomp_policy(spec.security.seccomp_policy));
+  // Mounts show this host's files: they must be there.
   spec = TRY(engine::with_real_sources(spec));
-  Pull pull = TRY(images().pull({.source = format("oci-archive:/proc/self/fd/{}", archive.get()),
-                                 .platform = spec.platform}));
-  const std::vector<ImageInfo> pulled = TRY(pull.wait());
-  const std::optional<store::ImageRow> image =
-      pulled.empty() ? std::nullopt : TRY(impl_->images.find(pulled.front().id));
+  const bool known = !exported.image.empty() && TRY(impl_->images.find(exported.image)).has_value();
+  const std::string id = TRY(engine::take_nameless(
+      impl_, format("oci-archive:/proc/self/fd/{}", archive.get()), spec.platform));
+  const Vessel vessel(images(), known ? "" : id);
+  const std::optional<store::ImageRow> image = TRY(impl_->images.find(id));
   if (!image) return invalid("it has no image");
   store::BoxRow row;
   row.id = TRY(make_ulid());
@@ -151,11 +195,7 @@ Result<Box> Runtime::import_from(int fd, std::string_view name) {
     layers = TRY(engine::adopt_tree(*impl_, image->layers.front().chain_id));
     row.generation = TRY(make_ulid());
   }
-  Result<> inserted = impl_->snapshots.insert_boxes({row}, layers);
-  // The image was only the vessel of what is the box's own now.
-  if (!exported.whole_image) [[maybe_unused]]
-    const Result<RemovedImages> removed = images().remove(image->id);
-  if (!inserted) {
+  if (Result<> inserted = impl_->snapshots.insert_boxes({row}, layers); !inserted) {
     engine::discard_layers(*impl_, layers);
     return inserted.error();
   }

@@ -61,11 +61,14 @@ void tell_snapshot(const Runtime::Impl& runtime, std::string_view event, const s
 }
 
 void tell_files(const Runtime::Impl& runtime, const std::string& box, std::string_view way,
-                std::string_view path, std::uint64_t bytes) {
-  runtime.audit.add("files_touched", box,
-                    {{"way", std::string(way)},
-                     {"path", telemetry::shown_text(std::string(path))},
-                     {"bytes", bytes}});
+                std::string_view path, const Result<std::uint64_t>& bytes) {
+  nlohmann::json details = {{"way", std::string(way)},
+                            {"path", telemetry::shown_text(std::string(path))}};
+  if (bytes)
+    details["bytes"] = *bytes;
+  else
+    details["cause"] = telemetry::shown_text(bytes.error().message);
+  runtime.audit.add("files_touched", box, details);
 }
 
 void tell_pulled(const Runtime::Impl& runtime, const std::string& image,

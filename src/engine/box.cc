@@ -77,6 +77,10 @@ void engine::add_status(const Runtime::Impl& runtime, BoxInfo& info) {
   info.restarts = status->restarts;
   if (!is_live(info.state)) return;
   info.restarting = status->restarting;
+  if (status->restarts > 0 || status->restarting) {
+    info.init_pid = status->init_pid > 0 ? std::optional(status->init_pid) : std::nullopt;
+    if (status->started_ns > 0) info.started_ns = status->started_ns;
+  }
   info.health = status->health;
   info.health_output = status->health_output;
 }

@@ -12,16 +12,13 @@ Result<std::string> Box::commit(std::string_view name, std::string_view comment)
   if (!name.empty()) TRY(spec::parse_image_ref(name));
   const engine::Layout layout =
       TRY(engine::Layout::make(*this, *impl_, {.comment = std::string(comment)}));
-  Images images(std::make_shared<const Images::Impl>(impl_->runtime));
   // The way of every image: what is packed is checked and unpacked like what comes from elsewhere.
-  Pull pull = TRY(images.pull({.source = "oci:" + layout.path()}));
-  const std::vector<ImageInfo> made = TRY(pull.wait());
-  if (made.empty())
-    return make_error(Code::kInternal, "fetch_died", "make image: caisson-fetch brought none");
-  if (!name.empty()) TRY(images.tag(made.front().id, name));
+  std::string id = TRY(engine::take_nameless(impl_->runtime, "oci:" + layout.path(), {}));
+  if (!name.empty())
+    TRY(Images(std::make_shared<const Images::Impl>(impl_->runtime)).tag(id, name));
   impl_->runtime->audit.add("box_committed", impl_->id,
-                            {{"image", made.front().id}, {"name", std::string(name)}});
-  return made.front().id;
+                            {{"image", id}, {"name", std::string(name)}});
+  return id;
 }
 
 }  // namespace caisson

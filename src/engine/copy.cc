@@ -112,13 +112,13 @@ Result<Copied> Files::copy_in(const std::string& from, std::string_view to,
   Request request{.op = Op::kUnpack, .path = goes.directory, .name = kOnTheWay, .as = goes.name};
   request.follow = goes.replaces;
   request.keep_owners = options.keep_owners;
+  const Fd entry = TRY(open_at(parent.get(), name, O_PATH | (follow ? 0 : O_NOFOLLOW)));
   files::Packed packed;
-  TRY(impl_->send(request, [&](const files::Sink& sink) -> Result<> {
+  TRY(impl_->told("in", to, impl_->send(request, [&](const files::Sink& sink) -> Result<> {
     files::TarWriter tar(sink);
-    packed = TRY(files::pack(parent.get(), name, {kOnTheWay, follow, options.keep_owners}, tar));
+    packed = TRY(files::pack(entry, {kOnTheWay, options.keep_owners}, tar));
     return tar.finish();
-  }));
-  impl_->tell("in", to, packed.bytes);
+  })));
   return copied_of(packed);
 }
 
@@ -144,7 +144,7 @@ Result<Copied> Files::copy_out(std::string_view from, const std::string& to,
   const Fd directory = TRY(open_host(goes.directory));
   Request request{.op = Op::kPack, .path = path, .name = kOnTheWay, .follow = follow};
   files::Unpacked unpacked;
-  const Answer answer = TRY(impl_->receive(request, [&](const files::Source& data) -> Result<> {
+  const Result<Answer> answer = impl_->receive(request, [&](const files::Source& data) -> Result<> {
     files::TarReader tar(data);
     files::UnpackOptions how;
     how.only = kOnTheWay;
@@ -152,9 +152,9 @@ Result<Copied> Files::copy_out(std::string_view from, const std::string& to,
     how.keep_owners = options.keep_owners;
     unpacked = TRY(files::unpack(tar, directory.get(), how));
     return {};
-  }));
-  impl_->tell("out", from, unpacked.bytes);
-  return Copied{unpacked.files, unpacked.bytes, unpacked.skipped + answer.copied.skipped};
+  });
+  TRY(impl_->told("out", from, answer));
+  return Copied{unpacked.files, unpacked.bytes, unpacked.skipped + answer->copied.skipped};
 }
 
 Result<Copied> Files::pack(std::string_view path, int fd, const CopyOptions& options) {
@@ -163,27 +163,19 @@ Result<Copied> Files::pack(std::string_view path, int fd, const CopyOptions& opt
       .op = Op::kPack, .path = from, .name = means_contents(from) ? "." : name_of(from)};
   request.follow = options.follow;
   request.keep_owners = options.keep_owners;
-  const Answer answer = TRY(impl_->ask(
-      request, [fd](std::string_view bytes) { return write_all(fd, bytes, "archive"); }));
-  impl_->tell("out", path, answer.copied.bytes);
-  return answer.copied;
+  const Result<Answer> answer =
+      impl_->ask(request, [fd](std::string_view bytes) { return write_all(fd, bytes, "archive"); });
+  TRY(impl_->told("out", path, answer));
+  return answer->copied;
 }
 
 Result<Copied> Files::unpack(int fd, std::string_view path, const CopyOptions& options) {
   Request request{.op = Op::kUnpack, .path = std::string(path)};
   request.keep_owners = options.keep_owners;
-  const Answer answer = TRY(impl_->send(request, [fd](const files::Sink& sink) -> Result<> {
-    std::string buffer(256 << 10, '\0');
-    for (;;) {
-      const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return sys_error("read", "archive");
-      if (n == 0) return {};
-      TRY(sink({buffer.data(), static_cast<std::size_t>(n)}));
-    }
-  }));
-  impl_->tell("in", path, answer.copied.bytes);
-  return answer.copied;
+  const Result<Answer> answer = impl_->send(
+      request, [fd](const files::Sink& sink) { return files::pass(fd, "archive", sink); });
+  TRY(impl_->told("in", path, answer));
+  return answer->copied;
 }
 
 }  // namespace caisson

@@ -230,10 +230,8 @@ Result<ExitInfo> Exec::Impl::wait(const Deadline& deadline) {
     if (::poll(&polled, 1, poll_timeout(deadline)) == 0) return deadline_passed("wait for process");
   }
   ExitInfo info = *exit_;
-  if (!parts_.carried) {
-    info.output_bytes = total_;
-    info.output_dropped_bytes = dropped_;
-  }
+  if (!parts_.carried) info.output_bytes = total_;
+  if (!parts_.carried || parts_.id) info.output_dropped_bytes = dropped_;
   return info;
 }
 

@@ -49,14 +49,6 @@ Result<> check(std::string_view path) {
                     format("use path '{}': it is not absolute", path));
 }
 
-Result<std::uint64_t> read_some(int fd, std::string& buffer) {
-  for (;;) {
-    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n >= 0) return static_cast<std::uint64_t>(n);
-    if (errno != EINTR) return sys_error("read", "input");
-  }
-}
-
 }  // namespace
 
 Result<std::shared_ptr<Files::Impl>> Files::Impl::open(std::shared_ptr<const Box::Impl> box,
@@ -98,7 +90,11 @@ Result<Answer> Files::Impl::answer(const Taker& taker) {
     Result<wire::Frame> frame = session_.receive();
     if (!frame) return translated(frame.error());
     if (frame->type == wire::FrameType::kData && taker) {
-      TRY(taker(TRY(wire::decode_data(*frame)).bytes));
+      Result<> taken = taker(TRY(wire::decode_data(*frame)).bytes);
+      if (!taken) {
+        session_ = Channel(Fd());  // its process waits for nobody
+        return taken.error();
+      }
       continue;
     }
     if (frame->type != wire::FrameType::kReply)
@@ -186,8 +182,16 @@ Result<Answer> Files::Impl::receive(const Request& request,
   return std::move(*answered);
 }
 
-void Files::Impl::tell(std::string_view way, std::string_view path, std::uint64_t bytes) const {
+void Files::Impl::tell(std::string_view way, std::string_view path,
+                       const Result<std::uint64_t>& bytes) const {
   engine::tell_files(*box_->runtime, box_->id, way, path, bytes);
+}
+
+Result<> Files::Impl::told(std::string_view way, std::string_view path,
+                           const Result<Answer>& answer) const {
+  tell(way, path, answer ? Result<std::uint64_t>(answer->copied.bytes) : answer.error());
+  if (!answer) return answer.error();
+  return {};
 }
 
 Files::Files(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -203,11 +207,14 @@ Result<FileInfo> Files::stat(std::string_view path, bool follow) {
 
 Result<std::vector<FileInfo>> Files::list(std::string_view path) {
   constexpr std::size_t kMostListed = 1'000'000;
+  constexpr std::size_t kMostBytes = 256u << 20;
   std::vector<FileInfo> all;
+  std::size_t size = 0;
   TRY(impl_->ask(
       {.op = Op::kList, .path = std::string(path)}, [&](std::string_view bytes) -> Result<> {
+        size += bytes.size();
         for (FileInfo& info : TRY(files::decode_infos(bytes))) all.push_back(std::move(info));
-        if (all.size() <= kMostListed) return {};
+        if (all.size() <= kMostListed && size <= kMostBytes) return {};
         return make_error(Code::kResourceExhausted, "file_too_large",
                           format("list '{}': it has more than {} entries", path, kMostListed));
       }));
@@ -218,7 +225,11 @@ Result<std::vector<FileInfo>> Files::list(std::string_view path) {
 Result<std::string> Files::read(std::string_view path, std::uint64_t offset, std::uint64_t max) {
   std::string content;
   bool too_large = false;
-  const Request request{.op = Op::kRead, .path = std::string(path), .offset = offset};
+  // One byte more tells that there is more.
+  const Request request{.op = Op::kRead,
+                        .path = std::string(path),
+                        .offset = offset,
+                        .length = max < INT64_MAX ? max + 1 : INT64_MAX};
   TRY(impl_->ask(request, [&](std::string_view bytes) -> Result<> {
     too_large = too_large || bytes.size() > max - content.size();
     if (!too_large) content += bytes;
@@ -254,36 +265,28 @@ Request write_request(std::string_view path, const WriteOptions& options) {
 
 Result<> Files::write(std::string_view path, std::string_view content,
                       const WriteOptions& options) {
-  TRY(impl_->send(write_request(path, options),
-                  [&](const files::Sink& sink) { return sink(content); }));
-  impl_->tell("in", path, content.size());
-  return {};
+  return impl_->told("in", path,
+                     impl_->send(write_request(path, options),
+                                 [&](const files::Sink& sink) { return sink(content); }));
 }
 
 Result<std::uint64_t> Files::write_from(std::string_view path, int fd,
                                         const WriteOptions& options) {
-  const auto give = [fd](const files::Sink& sink) -> Result<> {
-    std::string buffer(256 << 10, '\0');
-    while (const std::uint64_t n = TRY(read_some(fd, buffer)))
-      TRY(sink({buffer.data(), static_cast<std::size_t>(n)}));
-    return {};
-  };
-  const Answer answer = TRY(impl_->send(write_request(path, options), give));
-  impl_->tell("in", path, answer.copied.bytes);
-  return answer.copied.bytes;
+  const auto give = [fd](const files::Sink& sink) { return files::pass(fd, "input", sink); };
+  const Result<Answer> answer = impl_->send(write_request(path, options), give);
+  TRY(impl_->told("in", path, answer));
+  return answer->copied.bytes;
 }
 
 Result<> Files::mkdir(std::string_view path, bool parents, std::uint32_t mode) {
   Request request{.op = Op::kMkdir, .path = std::string(path), .deep = parents};
   request.mode = mode;
-  TRY(impl_->ask(request));
-  return {};
+  return impl_->told("made", path, impl_->ask(request));
 }
 
 Result<> Files::remove(std::string_view path, bool recursive) {
-  TRY(impl_->ask({.op = Op::kRemove, .path = std::string(path), .deep = recursive}));
-  impl_->tell("removed", path, 0);
-  return {};
+  return impl_->told("removed", path,
+                     impl_->ask({.op = Op::kRemove, .path = std::string(path), .deep = recursive}));
 }
 
 class FileWatch::Impl final {

@@ -28,6 +28,16 @@ std::string blob_name(std::string_view digest) {
   return format("blobs/sha256/{}", spec::hex_of(digest));
 }
 
+/// docker's names of the same bytes have no place in an OCI manifest.
+std::string oci_media_type(const std::string& type) {
+  constexpr std::string_view kDocker = "application/vnd.docker.image.rootfs.diff.tar";
+  if (!type.starts_with(kDocker)) return type;
+  std::string oci = "application/vnd.oci.image.layer.v1.tar";
+  if (type.ends_with(".gzip")) oci += "+gzip";
+  if (type.ends_with(".zstd")) oci += "+zstd";
+  return oci;
+}
+
 std::vector<std::string> paths_of(const Rootfs& rootfs) {
   std::vector<std::string> paths;
   for (const std::string& lower : rootfs.lowers) paths.push_back(lower_path(rootfs, lower));
@@ -85,14 +95,8 @@ Result<> write_as_box(const Runtime::Impl& runtime, const backend::LayerRequest&
   if (!plain) return sys_error("create file", directory);
   TRY(ask_shim(runtime, request, {plain.get()}));
   if (::lseek(plain.get(), 0, SEEK_SET) < 0) return sys_error("read layer", directory);
-  std::string buffer(256 << 10, '\0');
-  for (;;) {
-    const ssize_t n = ::read(plain.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return sys_error("read layer", directory);
-    if (n == 0) return {};
-    TRY(out.write({buffer.data(), static_cast<std::size_t>(n)}));
-  }
+  return files::pass(plain.get(), "layer",
+                     [&](std::string_view bytes) { return out.write(bytes); });
 }
 
 ImageConfig config_of(const BoxSpec& spec) {
@@ -126,7 +130,9 @@ Result<> Layout::add_base(const store::BoxRow& row) {
   config_ = TRY(read_document(*runtime_, image->config_digest));
   platform_ = {image->os, image->architecture, image->variant};
   for (const store::LayerRow& layer : image->layers) {
-    layers_.push_back({.media_type = layer.media_type, .digest = layer.digest, .size = layer.size});
+    layers_.push_back({.media_type = oci_media_type(layer.media_type),
+                       .digest = layer.digest,
+                       .size = layer.size});
     const std::string name = blob_name(layer.digest);
     files_[name] = {runtime_->path(name), {}, layer.size};
   }
@@ -214,6 +220,25 @@ Result<> Layout::place() const {
   return {};
 }
 
+namespace {
+
+constexpr const char* kSnapshot = "pack-";
+
+/// Snapshots of those that were killed before they could remove them: their directory is gone.
+Result<> forget_abandoned(Box& box, const Runtime::Impl& runtime) {
+  TRY(clear_staging(runtime));
+  for (const SnapshotInfo& info : TRY(box.snapshots())) {
+    if (!info.name.starts_with(kSnapshot)) continue;
+    const std::string id = info.name.substr(std::string_view(kSnapshot).size());
+    if (is_ulid(id) && ::access(runtime.path("fetch/staging/" + id).c_str(), F_OK) != 0)
+        [[maybe_unused]]
+      const Result<> removed = box.remove_snapshot(info.name);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Layout> Layout::make(Box box, const Box::Impl& impl, const LayoutOptions& options) {
   const Runtime::Impl& runtime = *impl.runtime;
   const BoxSpec spec = TRY(spec_of(TRY(impl.row())));
@@ -225,7 +250,8 @@ Result<Layout> Layout::make(Box box, const Box::Impl& impl, const LayoutOptions&
   TRY(open_fetch_directories(runtime));
   Layout layout(runtime, TRY(Staging::make(runtime)));
   // A snapshot keeps the layers where they are meanwhile.
-  const std::string name = "pack-" + TRY(make_ulid());
+  TRY(forget_abandoned(box, runtime));
+  const std::string name = kSnapshot + layout.staging_.id();
   TRY(box.snapshot(name));
   const ScopeExit forget([&] { [[maybe_unused]] Result<> removed = box.remove_snapshot(name); });
   const std::optional<store::SnapshotRow> snapshot = TRY(runtime.snapshots.find(impl.id, name));

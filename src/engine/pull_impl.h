@@ -25,6 +25,10 @@ struct PullPlan {
 /// `image_not_found` (policy never), those of the registries' configuration and of credentials.
 Result<PullPlan> plan_pull(const Runtime::Impl& runtime, const PullSpec& spec);
 
+/// Takes in the image of a layout or an archive under no name: who makes one of it gives the names.
+Result<std::string> take_nameless(const std::shared_ptr<const Runtime::Impl>& runtime,
+                                  const std::string& source, const std::string& platform);
+
 /// ImageInfo of a row; reads the configuration.
 Result<ImageInfo> info_of(const Runtime::Impl& runtime, const store::ImageRow& row);
 /// The same by id. Errors: `image_not_found`.

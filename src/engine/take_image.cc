@@ -9,6 +9,18 @@
 namespace caisson::engine {
 namespace {
 
+/// Only who says "load" or "pull" gives names away.
+Result<std::string> take(const std::shared_ptr<const Runtime::Impl>& runtime, PullPlan plan,
+                         const std::string& source) {
+  plan.take_names = false;
+  std::unique_ptr<Pull::Impl> pull = TRY(Pull::Impl::create(runtime, std::move(plan)));
+  std::vector<std::string> ids = TRY(pull->finish({}));
+  if (ids.empty())
+    return make_error(Code::kInternal, "fetch_died",
+                      format("pull image '{}': caisson-fetch brought none", source));
+  return std::move(ids.front());
+}
+
 Result<std::string> image_id(const std::shared_ptr<const Runtime::Impl>& runtime,
                              const BoxSpec& spec) {
   // A bare word may be the beginning of an id, as in docker run; a name is looked for first.
@@ -20,14 +32,7 @@ Result<std::string> image_id(const std::shared_ptr<const Runtime::Impl>& runtime
   PullPlan plan = TRY(
       plan_pull(*runtime, {.source = spec.source, .platform = spec.platform, .policy = spec.pull}));
   if (!plan.known.empty()) return std::move(plan.known);
-  // Only who says "load" or "pull" gives names away.
-  plan.take_names = false;
-  std::unique_ptr<Pull::Impl> pull = TRY(Pull::Impl::create(runtime, std::move(plan)));
-  std::vector<std::string> ids = TRY(pull->finish({}));
-  if (ids.empty())
-    return make_error(Code::kInternal, "fetch_died",
-                      format("pull image '{}': caisson-fetch brought none", spec.source));
-  return std::move(ids.front());
+  return take(runtime, std::move(plan), spec.source);
 }
 
 Rootfs rootfs_of_image(const store::ImageRow& row, const ImageConfig& config,
@@ -41,6 +46,11 @@ Rootfs rootfs_of_image(const store::ImageRow& row, const ImageConfig& config,
 }
 
 }  // namespace
+
+Result<std::string> take_nameless(const std::shared_ptr<const Runtime::Impl>& runtime,
+                                  const std::string& source, const std::string& platform) {
+  return take(runtime, TRY(plan_pull(*runtime, {.source = source, .platform = platform})), source);
+}
 
 Result<BoxImage> take_image(const std::shared_ptr<const Runtime::Impl>& runtime,
                             const BoxSpec& spec) {

@@ -1,6 +1,5 @@
 #include "files/pack.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -8,7 +7,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "base/fd.h"
@@ -22,34 +20,12 @@ constexpr std::size_t kMostLevels = 512;
 
 bool vanished(const Error& error) { return error.sys_errno == ENOENT; }
 
-Result<std::vector<std::string>> names_in(int directory, const std::string& path) {
-  Fd again = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY));
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
-  if (!dir) return sys_error("read directory", path);
-  [[maybe_unused]] const int owned = again.release();
-  std::vector<std::string> names;
-  for (;;) {
-    errno = 0;
-    const dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  if (errno != 0) return sys_error("read directory", path);
-  std::ranges::sort(names);
-  return names;
-}
-
 class Packer final {
  public:
   Packer(const PackOptions& options, TarWriter& tar) : options_(options), tar_(tar) {}
 
   /// `path` is the member's name.
-  Result<> add(int parent, const std::string& name, const std::string& path, bool follow,
-               std::size_t level) {
-    constexpr int kFlags = O_PATH | O_CLOEXEC;
-    const Fd entry(::openat(parent, name.c_str(), kFlags | (follow ? 0 : O_NOFOLLOW)));
-    if (!entry) return sys_error("open", path);
+  Result<> add(const Fd& entry, const std::string& path, std::size_t level) {
     struct stat st{};
     if (::fstat(entry.get(), &st) < 0) return sys_error("stat", path);
     TarMember member;
@@ -94,8 +70,10 @@ class Packer final {
     ++packed_.files;
     TRY(tar_.add(member));
     for (const std::string& name : TRY(names_in(dir.get(), path))) {
-      Result<> added =
-          add(dir.get(), name, path == "." ? name : format("{}/{}", path, name), false, level + 1);
+      const Fd entry(::openat(dir.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (!entry && errno == ENOENT) continue;
+      if (!entry) return path_error("open", name);
+      Result<> added = add(entry, path == "." ? name : format("{}/{}", path, name), level + 1);
       if (!added && !vanished(added.error())) return added;
     }
     return {};
@@ -128,10 +106,9 @@ class Packer final {
 
 }  // namespace
 
-Result<Packed> pack(int parent, const std::string& name, const PackOptions& options,
-                    TarWriter& tar) {
+Result<Packed> pack(const Fd& entry, const PackOptions& options, TarWriter& tar) {
   Packer packer(options, tar);
-  TRY(packer.add(parent, name, options.name, options.follow, 0));
+  TRY(packer.add(entry, options.name, 0));
   return packer.packed();
 }
 

@@ -1,10 +1,13 @@
 #include "files/path.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
+#include <memory>
 #include <vector>
 
 namespace caisson::files {
@@ -23,6 +26,24 @@ Result<std::string> read_link(int link, const std::string& path) {
   if (n < 0) return path_error("read link", path);
   text.resize(static_cast<std::size_t>(n));
   return text;
+}
+
+Result<std::vector<std::string>> names_in(int directory, const std::string& path) {
+  Fd again = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY));
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
+  if (!dir) return sys_error("read directory", path);
+  [[maybe_unused]] const int owned = again.release();
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) return sys_error("read directory", path);
+  std::ranges::sort(names);
+  return names;
 }
 
 std::map<std::string, std::string> read_xattrs(int fd) {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "caisson/files.h"
@@ -19,6 +20,9 @@ Result<std::string> read_link(int link, const std::string& path);
 /// Extended attributes that belong to a file wherever it is: user.* without what overlayfs keeps
 /// for itself, and file capabilities.
 std::map<std::string, std::string> read_xattrs(int fd);
+
+/// By name, without "." and "..".
+Result<std::vector<std::string>> names_in(int directory, const std::string& path);
 
 /// What `entry`, found with O_PATH, is.
 Result<FileInfo> info_of(int entry, std::string name);

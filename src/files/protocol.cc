@@ -67,7 +67,8 @@ std::string encode_request(const Request& request) {
                    {"follow", request.follow},
                    {"deep", request.deep},
                    {"keep_owners", request.keep_owners},
-                   {"offset", request.offset}};
+                   {"offset", request.offset},
+                   {"length", request.length}};
   put(document, "mode", request.mode);
   put(document, "uid", request.uid);
   put(document, "gid", request.gid);
@@ -90,6 +91,7 @@ Result<Request> decode_request(std::string_view payload) {
   request.deep = fields.boolean("deep");
   request.keep_owners = fields.boolean("keep_owners");
   request.offset = static_cast<std::uint64_t>(fields.integer<std::int64_t>("offset", 0, INT64_MAX));
+  request.length = static_cast<std::uint64_t>(fields.integer<std::int64_t>("length", 0, INT64_MAX));
   request.mode = optional(fields, document, "mode");
   request.uid = optional(fields, document, "uid");
   request.gid = optional(fields, document, "gid");

@@ -23,7 +23,7 @@ struct Request {
   bool follow = false;
   bool deep = false;  ///< remove, watch: what is below too; write, mkdir: missing parents
   bool keep_owners = false;
-  std::uint64_t offset = 0;
+  std::uint64_t offset = 0, length = INT64_MAX;  ///< read
   std::optional<std::uint32_t> mode, uid, gid;
   friend bool operator==(const Request&, const Request&) = default;
 };

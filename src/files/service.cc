@@ -1,13 +1,12 @@
 #include "files/service.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
+#include <optional>
 
 #include "files/pack.h"
 #include "files/path.h"
@@ -81,18 +80,13 @@ class Service final {
   }
 
   Result<> list(const Request& request) {
-    Fd directory = TRY(root_.open_at(request.path, O_RDONLY | O_DIRECTORY));
-    const int fd = directory.get();
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd), ::closedir);
-    if (!dir) return path_error("read directory", request.path);
-    [[maybe_unused]] const int owned = directory.release();
+    const Fd directory = TRY(root_.open_at(request.path, O_RDONLY | O_DIRECTORY));
     std::vector<FileInfo> infos;
-    while (const dirent* found = ::readdir(dir.get())) {
-      const std::string name = found->d_name;
-      if (name == "." || name == "..") continue;
-      const Fd entry(::openat(fd, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-      if (!entry) continue;  // removed meanwhile
-      infos.push_back(TRY(info_of(entry.get(), name)));
+    for (const std::string& name : TRY(names_in(directory.get(), request.path))) {
+      const Fd entry(::openat(directory.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      Result<FileInfo> info = entry ? info_of(entry.get(), name) : path_error("look at", name);
+      if (!info && info.error().sys_errno == ENOENT) continue;  // removed meanwhile
+      infos.push_back(TRY(std::move(info)));
       if (infos.size() == 64) TRY(stream_.send_document(encode_infos(std::exchange(infos, {}))));
     }
     return stream_.send_document(encode_infos(infos));
@@ -107,9 +101,10 @@ class Service final {
                         format("read '{}': it is no regular file", request.path));
     const Fd file = TRY(reopen(found.get(), request.path, O_RDONLY | O_NONBLOCK));
     std::string buffer(wire::kMaxData, '\0');
-    for (std::uint64_t offset = request.offset;;) {
-      const ssize_t n =
-          ::pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    for (std::uint64_t offset = request.offset; answer.copied.bytes < request.length;) {
+      const std::uint64_t most =
+          std::min<std::uint64_t>(buffer.size(), request.length - answer.copied.bytes);
+      const ssize_t n = ::pread(file.get(), buffer.data(), most, static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return path_error("read", request.path);
       if (n == 0) return {};
@@ -117,6 +112,7 @@ class Service final {
       offset += static_cast<std::uint64_t>(n);
       answer.copied.bytes += static_cast<std::uint64_t>(n);
     }
+    return {};
   }
 
   Result<> write(const Request& request, Answer& answer) {
@@ -191,17 +187,11 @@ class Service final {
 
   Result<> pack(const Request& request, Answer& answer) {
     TarWriter tar([this](std::string_view bytes) { return stream_.send_data(bytes); });
-    const PackOptions options{request.name, request.follow, request.keep_owners};
-    // "/" and "x/." have no last part, and "x/" means what a link leads to.
-    Result<Place> place = root_.place(request.path, false);
-    if (place && !request.path.ends_with('/')) {
-      const Packed packed = TRY(files::pack(place->parent.get(), place->name, options, tar));
-      answer.copied = {packed.files, packed.bytes, packed.skipped};
-    } else {
-      const Fd directory = TRY(root_.open_at(request.path, O_RDONLY | O_DIRECTORY));
-      const Packed packed = TRY(files::pack(directory.get(), ".", options, tar));
-      answer.copied = {packed.files, packed.bytes, packed.skipped};
-    }
+    const PackOptions options{request.name, request.keep_owners};
+    const bool follow = request.follow || request.path.ends_with('/');
+    const Fd entry = TRY(root_.open_at(request.path, O_PATH | (follow ? 0 : O_NOFOLLOW)));
+    const Packed packed = TRY(files::pack(entry, options, tar));
+    answer.copied = {packed.files, packed.bytes, packed.skipped};
     return tar.finish();
   }
 

@@ -165,7 +165,8 @@ Result<> TarReader::pass_over(std::uint64_t bytes) {
 }
 
 Result<std::string> TarReader::text(std::uint64_t size) {
-  if (size > kMostText) return invalid("an extended header is too long");
+  if (size > text_left_) return invalid("extended headers are too long");
+  text_left_ -= size;
   std::string text(size, '\0');
   if (size > 0 && !TRY(fill({text.data(), text.size()}))) return invalid("it is cut off");
   TRY(pass_over((kBlock - size % kBlock) % kBlock));
@@ -185,6 +186,7 @@ Result<bool> TarReader::next(TarMember& member) {
   TRY(pass_over(std::exchange(left_, 0) + std::exchange(padding_, 0)));
   Extended extended;
   bool announced = false;
+  text_left_ = kMostText;
   for (;;) {
     Block header;
     if (!TRY(fill(header))) {  // GNU tar, too, takes an archive without its end for one
@@ -246,7 +248,9 @@ Result<bool> TarReader::next(TarMember& member) {
     if (uid >= UINT32_MAX || gid >= UINT32_MAX) return invalid("an owner is out of range");
     member.uid = static_cast<std::uint32_t>(uid);
     member.gid = static_cast<std::uint32_t>(gid);
-    member.mode = static_cast<std::uint32_t>(small(100, 8) & 07777);
+    const std::optional<std::uint64_t> mode = number(header, 100, 8);
+    if (!mode) return invalid("a mode is malformed");
+    member.mode = static_cast<std::uint32_t>(*mode & 07777);
     if (extended.mtime) {
       std::tie(member.mtime, member.mtime_ns) = *extended.mtime;
     } else {

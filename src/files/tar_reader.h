@@ -36,6 +36,7 @@ class TarReader final {
 
   Source source_;
   std::uint64_t left_ = 0, padding_ = 0;
+  std::uint64_t text_left_ = 0;  ///< of extended headers before one member
   bool ended_ = false;
 };
 

@@ -70,6 +70,17 @@ std::string extended(const TarMember& member) {
 
 }  // namespace
 
+Result<> pass(int fd, std::string_view name, const Sink& sink) {
+  std::vector<char> buffer(256 << 10);
+  for (;;) {
+    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return sys_error("read", name);
+    if (n == 0) return {};
+    TRY(sink({buffer.data(), static_cast<std::size_t>(n)}));
+  }
+}
+
 Result<> TarWriter::header(const TarMember& member, std::string_view name, std::string_view link,
                            char type, std::uint64_t size) {
   Header header;

@@ -15,6 +15,9 @@ namespace caisson::files {
 /// Takes bytes in order.
 using Sink = std::function<Result<>(std::string_view)>;
 
+/// Everything that can be read from `fd`, to `sink`; `name` is for messages.
+Result<> pass(int fd, std::string_view name, const Sink& sink);
+
 class TarWriter final {
  public:
   explicit TarWriter(Sink sink) : sink_(std::move(sink)) {}

@@ -53,7 +53,7 @@ class Unpacker final {
     }
     // From below: a directory's times change with what is made in it.
     for (auto made = directories_.rbegin(); made != directories_.rend(); ++made)
-      TRY(finish(made->first.get(), made->second));
+      TRY(finish(made->fd.get(), made->member));
     return done_;
   }
 
@@ -117,7 +117,7 @@ class Unpacker final {
     const std::string& name = path.back();
     switch (member.type) {
       case TarType::kDirectory:
-        return directory(parent.get(), name, member);
+        return directory(parent.get(), path, member);
       case TarType::kFile:
         return file(parent.get(), name, member);
       case TarType::kHardLink:
@@ -136,7 +136,8 @@ class Unpacker final {
     return special(parent.get(), name, member);
   }
 
-  Result<> directory(int parent, const std::string& name, const TarMember& member) {
+  Result<> directory(int parent, const std::vector<std::string>& path, const TarMember& member) {
+    const std::string& name = path.back();
     ++done_.files;
     if (::mkdirat(parent, name.c_str(), 0700) < 0) {
       if (errno != EEXIST) return write_error("make directory", member.name);
@@ -145,13 +146,20 @@ class Unpacker final {
       return there.error();
     }
     Fd made = TRY(open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    // Descriptors are bounded; with many, times of the first may come out as those of now.
+    // Descriptors are bounded: one in which nothing more is to be made, if archives go depth first,
+    // is finished before the end.
     if (directories_.size() >= kMostOpen) {
-      TRY(finish(directories_.front().first.get(), directories_.front().second));
-      directories_.erase(directories_.begin());
+      const auto done = std::ranges::find_if(directories_, [&](const Made& other) {
+        return other.path.size() > path.size() ||
+               !std::equal(other.path.begin(), other.path.end(), path.begin());
+      });
+      if (done != directories_.end()) {
+        TRY(finish(done->fd.get(), done->member));
+        directories_.erase(done);
+      }
     }
     // Others must not see into it before it has its owner and its mode.
-    directories_.emplace_back(std::move(made), member);
+    directories_.push_back({std::move(made), path, member});
     return {};
   }
 
@@ -245,12 +253,17 @@ class Unpacker final {
   }
 
   static constexpr std::size_t kMostOpen = 256;
+  struct Made {
+    Fd fd;
+    std::vector<std::string> path;
+    TarMember member;
+  };
 
   TarReader& tar_;
   int top_;
   const UnpackOptions& options_;
   Unpacked done_;
-  std::vector<std::pair<Fd, TarMember>> directories_;
+  std::vector<Made> directories_;
   std::vector<std::pair<dev_t, ino_t>> links_;
 };
 

@@ -1,6 +1,5 @@
 #include "files/watcher.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
@@ -8,7 +7,6 @@
 
 #include <array>
 #include <map>
-#include <memory>
 
 namespace caisson::files {
 namespace {
@@ -59,18 +57,12 @@ class Watcher final {
   }
 
   Result<> below(const Fd& directory, const std::string& path, bool late) {
-    Fd again = TRY(duplicate(directory.get()));
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
-    if (!dir) return path_error("read directory", path);
-    [[maybe_unused]] const int owned = again.release();
-    while (const dirent* entry = ::readdir(dir.get())) {
-      const std::string_view name = entry->d_name;
-      if (name == "." || name == "..") continue;
+    for (const std::string& name : TRY(names_in(directory.get(), path))) {
       struct stat st{};
-      if (::fstatat(::dirfd(dir.get()), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) continue;
-      const std::string below = format("{}/{}", path, name);
-      if (late) TRY(send({FileEventKind::kCreated, below, S_ISDIR(st.st_mode)}));
-      if (S_ISDIR(st.st_mode)) TRY(add(below, false, late));
+      if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0) continue;
+      const std::string child = format("{}/{}", path, name);
+      if (late) TRY(send({FileEventKind::kCreated, child, S_ISDIR(st.st_mode)}));
+      if (S_ISDIR(st.st_mode)) TRY(add(child, false, late));
     }
     return {};
   }

@@ -58,6 +58,7 @@ bool Connection::flush() {
     front.fds.clear();  // they went with the first byte
     front.sent += static_cast<std::size_t>(n);
     queued_ -= static_cast<std::uint64_t>(n);
+    sent_ += static_cast<std::uint64_t>(n);
     if (front.sent == front.bytes.size()) queue_.pop_front();
   }
   return true;

@@ -30,6 +30,7 @@ class Connection final {
   backend::ProcessId process = backend::kMainProcess;  ///< kExec: which one
   bool carried = false;                                ///< it gets this process's output
   std::optional<Replay::Cursor> replayed;              ///< it still gets what came before
+  std::optional<ExitInfo> owed_exit;                   ///< to be sent after that
 
   /// Reads what is there. False when the peer is gone or broke the protocol.
   bool receive();
@@ -56,6 +57,10 @@ class Connection final {
   /// Sends queued frames. False when the peer is gone.
   bool flush();
   bool pending() const { return !queue_.empty(); }
+  /// Whether it has not got all that it is to get.
+  bool owes() const { return pending() || owed_exit; }
+  /// Bytes sent so far.
+  std::uint64_t sent() const { return sent_; }
 
  private:
   static constexpr std::uint64_t kMostQueued = 2u << 20;
@@ -72,6 +77,7 @@ class Connection final {
   std::vector<Fd> fds_;
   std::deque<Outgoing> queue_;
   std::uint64_t queued_ = 0;  ///< bytes in the queue
+  std::uint64_t sent_ = 0;
   std::uint64_t credit_ = 0;
 };
 

@@ -14,6 +14,10 @@ namespace caisson::shim {
 class Countdown final {
  public:
   Countdown() = default;
+  /// The poller's timer refers to this one, so it stays where it is.
+  Countdown(const Countdown&) = delete;
+  Countdown& operator=(const Countdown&) = delete;
+  ~Countdown() { cancel(); }
 
   /// Calls `handler` once, when `ns` nanoseconds have passed that were not held.
   void start(Poller& poller, std::int64_t ns, std::function<void()> handler) {

@@ -24,7 +24,7 @@ Result<> Shim::start() {
   const std::string data = box_.layout.box(box_.id);
   directory_ = TRY(open_fd(data, O_PATH | O_DIRECTORY));
   listener_ = TRY(sys::listen_at(directory_.get(), backend::Layout::socket(box_.id)));
-  ::unlinkat(directory_.get(), backend::Layout::kStatus, 0);  // of an earlier time
+  if (!box_.at_rest) ::unlinkat(directory_.get(), backend::Layout::kStatus, 0);
   TRY(start_sandbox());
   if (box_.at_rest) return start_at_rest();
   log_.emplace(data, box_.spec.limits.output);
@@ -37,11 +37,13 @@ Result<> Shim::start() {
 Result<> Shim::start_sandbox() {
   if (!preparation_)
     return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
-  if (*preparation_ && box_.spec.restart.mode != RestartMode::kNo)
-    surroundings_.emplace((*preparation_)->cgroups, (*preparation_)->facts);
+  if (!*preparation_) return preparation_->error();
+  container::Preparation& preparation = **preparation_;
+  if (box_.spec.restart.mode != RestartMode::kNo)
+    surroundings_.emplace(preparation.cgroups, preparation.facts);
   sandbox_ = container::make_container({box_.id, box_.spec, box_.rootfs, box_.layout.box(box_.id),
                                         box_.layout.cache(), box_.fail_at, box_.at_rest},
-                                       TRY(std::move(*preparation_)));
+                                       std::move(preparation));
   started_ = TRY(sandbox_->start());
   poller_.watch(sandbox_->event_fd(), EPOLLIN, [this](std::uint32_t) { on_sandbox(); });
   return {};
@@ -119,9 +121,11 @@ void Shim::on_started(ProcessId id) {
     started_->stages.push_back({"exec", std::chrono::nanoseconds(boot_ns() - exec_began_ns_)});
     main_started_ns_ = process.started_ns;
     started_->started_ns = wall_ns();
+    last_run_.reset();
     running_ = true;
     start_limits();
     start_health();
+    if (run_ > 0) write_status();
     // Told before anybody is answered: nobody's next step can get into the log before it.
     tell_started();
     if (run_ == 0)
@@ -146,7 +150,6 @@ void Shim::on_started(ProcessId id) {
     if (carriers_.contains(id)) reply.exec = id;
     client->second->reply(reply, std::move(fds));
     if (reply.exec) follow(*client->second, id, {0, 0, 0});
-    pump(*client->second, false);
     flush(*client->second);
   }
   update_room();
@@ -170,14 +173,14 @@ void Shim::on_failed(ProcessId id, const Error& error) {
     health_output_ = error.message;
     return on_health_ended({});
   }
-  carriers_.erase(id);
-  processes_[id].wall_time.cancel();
   tell_exec_failed(id, error);
   const auto client = connections_.find(processes_[id].client);
+  if (client != connections_.end()) client->second->role = Role::kNew;
+  send_exits(id, {});  // to whom knew its number already
   processes_.erase(id);
+  carriers_.erase(id);
   note_activity();
   if (client == connections_.end()) return;
-  client->second->role = Role::kNew;
   client->second->process = kMainProcess;
   client->second->reply({.error = error});
   flush(*client->second);
@@ -202,8 +205,9 @@ void Shim::on_exec_ended(const ProcessEvent& event) {
     info = *carrier->second->exit;
   tell_exec_ended(event.id, info);
   send_exits(event.id, info);
+  const bool used = process.kind != Process::Kind::kHealth;
   processes_.erase(event.id);
-  note_activity();
+  if (used) note_activity();
 }
 
 void Shim::start_limits() {
@@ -246,7 +250,10 @@ void Shim::after_in_run(std::int64_t ns, std::function<void()> handler) {
 
 void Shim::end_box(ExitReason reason) {
   if (done_) return;
-  if (last_run_ && stays_ended_) return finish_with(*std::exchange(last_run_, std::nullopt));
+  if (last_run_ && !sandbox_ && stays_ended_) {  // it waits for its next run
+    if (reason == ExitReason::kTimeout) last_run_->exit.reason = reason;
+    return finish_with(*std::exchange(last_run_, std::nullopt));
+  }
   if (!sandbox_) return;
   EndingFacts& facts = processes_[kMainProcess].facts;
   if (!facts.ended_by_us) facts.ended_by_us = reason;
@@ -254,7 +261,7 @@ void Shim::end_box(ExitReason reason) {
 }
 
 void Shim::stop_box(ExitReason reason, std::chrono::nanoseconds grace) {
-  if (last_run_) return end_box(reason);
+  if (last_run_) return end_box(reason);  // nothing runs that could be asked
   EndingFacts& facts = processes_[kMainProcess].facts;
   const int number = box_.spec.stop_signal.empty()
                          ? SIGTERM
@@ -297,8 +304,8 @@ void Shim::finish() {
   record.exit.duration = std::chrono::nanoseconds(main_ended_ns_ - main_started_ns_);
   record.exit.usage = sandbox_->usage();
   record.exit.usage.wall = record.exit.duration;
-  record.exit.output_bytes = main_output().total();
-  record.exit.output_dropped_bytes = log_->dropped();
+  record.exit.output_bytes = main_output().total() - output_before_;
+  record.exit.output_dropped_bytes = log_->dropped() - dropped_before_;
   record.finished_ns = wall_ns();
   for (auto& [id, process] : processes_) {
     if (id == kMainProcess) continue;
@@ -392,10 +399,23 @@ void Shim::fail_start(const Error& error) {
 
 /// Clients that do not read lose what they have not read.
 void Shim::leave_soon() {
-  constexpr std::int64_t kPatience = 5'000'000'000;
   leaving_ = true;
   flush_all();
-  poller_.after(kPatience, [this] { connections_.clear(); });
+  wait_for_readers();
+}
+
+/// As long as one of them reads.
+void Shim::wait_for_readers() {
+  constexpr std::int64_t kPatience = 5'000'000'000;
+  const auto sent = [this] {
+    std::uint64_t bytes = 0;
+    for (const auto& [fd, connection] : connections_) bytes += connection->sent();
+    return bytes;
+  };
+  poller_.after(kPatience, [this, sent, before = sent()] {
+    if (sent() == before) return connections_.clear();
+    wait_for_readers();
+  });
 }
 
 }  // namespace caisson::shim

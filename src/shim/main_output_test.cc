@@ -13,7 +13,7 @@ namespace {
 class MainOutputTest : public testing::Test {
  protected:
   void SetUp() override {
-    output_.emplace(poller_, log_,
+    output_.emplace(poller_, &log_,
                     [this](std::uint32_t stream, std::uint64_t offset, std::string_view bytes) {
                       EXPECT_EQ(offset, seen_[stream - 1].size()) << "offsets have no gap";
                       seen_[stream - 1] += bytes;

@@ -40,7 +40,8 @@ void Shim::pass_on(ProcessId id, std::uint32_t stream, std::uint64_t offset,
   }
   carrier.replay.append(stream, bytes);
   if (carrier.limit.action == OutputAction::kKill &&
-      carrier.output->total() > carrier.limit.max_bytes) {
+      carrier.output->total() - (id == kMainProcess ? output_before_ : 0) >
+          carrier.limit.max_bytes) {
     if (id == kMainProcess) {
       end_box(ExitReason::kOutputLimit);
     } else if (const auto found = processes_.find(id); found != processes_.end()) {
@@ -66,20 +67,18 @@ std::array<std::uint64_t, 2> Shim::follow(Connection& connection, ProcessId id,
   return connection.replayed->had;
 }
 
-/// Sends what came before, as much as the client will take, or `all`.
-void Shim::pump(Connection& connection, bool all) {
-  if (!connection.replayed) return;
-  const Replay& replay = carriers_.at(connection.process)->replay;
-  while (all || connection.credit() > 0) {
-    const std::uint64_t most =
-        all ? wire::kMaxData : std::min<std::uint64_t>(wire::kMaxData, connection.credit());
-    const std::optional<Replay::Piece> piece = replay.next(*connection.replayed, most);
-    if (!piece) {
+/// Sends what came before, as much as the client will take, and then the end that it is owed.
+void Shim::pump(Connection& connection) {
+  while (connection.replayed && connection.credit() > 0) {
+    const Replay& replay = carriers_.at(connection.process)->replay;
+    const std::uint64_t most = std::min<std::uint64_t>(wire::kMaxData, connection.credit());
+    if (const auto piece = replay.next(*connection.replayed, most))
+      connection.send_data(piece->stream, piece->offset, piece->bytes);
+    else
       connection.replayed.reset();
-      return;
-    }
-    connection.send_data(piece->stream, piece->offset, piece->bytes);
   }
+  if (connection.replayed || !connection.owed_exit) return;
+  connection.send_exit(*std::exchange(connection.owed_exit, std::nullopt));
 }
 
 /// Output is read only as fast as the slowest attached client takes it; with nobody attached it
@@ -108,8 +107,7 @@ void Shim::send_exits(ProcessId id, const ExitInfo& exit) {
                           ? connection.role == Role::kMain || connection.role == Role::kWaiter
                           : connection.role == Role::kExec || connection.role == Role::kFiles;
     if (!told || connection.process != id) continue;
-    pump(connection, true);
-    connection.send_exit(exit);
+    connection.owed_exit = exit;
     flush(connection);
   }
 }
@@ -124,8 +122,8 @@ void Shim::end_carried(ProcessId id, const ExitInfo& exit) {
   std::size_t ended = 0;
   for (const auto& [other, carrier] : carriers_) ended += carrier->exit ? 1 : 0;
   for (auto it = carriers_.begin(); ended > kMostEnded && it != carriers_.end();) {
-    const bool attached = std::ranges::any_of(connections_, [&](const auto& connection) {
-      return connection.second->carried && connection.second->process == it->first;
+    const bool attached = std::ranges::any_of(connections_, [&](const auto& other) {
+      return other.second->carried && other.second->process == it->first;
     });
     if (!it->second->exit || attached || it->first == id) {
       ++it;

@@ -84,7 +84,7 @@ void Shim::run_waiting() {
   for (auto& [fd, request] : std::exchange(waiting_, {})) {
     const auto found = connections_.find(fd);
     if (found == connections_.end()) continue;
-    if (done_ || ending_)
+    if (done_ || ending_ || !running_)
       found->second->reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
                                                 "start exec: the box ends")});
     else

@@ -1,4 +1,6 @@
 // Another run of the main process after one that has ended by itself.
+#include <unistd.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -34,7 +36,19 @@ void Shim::begin_again() {
   preparation_.emplace(container::prepare_again(surroundings_->first, surroundings_->second));
   sandbox_.reset();
   running_ = ending_ = false;
+  output_before_ = main_output().total();
+  dropped_before_ = log_->dropped();
+  // It may have died while it stood still.
   paused_ = Paused::kNot;
+  ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
+  for (const int fd : clients())
+    if (const auto found = connections_.find(fd);
+        found != connections_.end() && found->second->role == Role::kHolder)
+      drop(fd);
+  for (const auto& [fd, request] : std::exchange(waiting_, {}))
+    if (const auto found = connections_.find(fd); found != connections_.end())
+      found->second->reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
+                                                "use box: it has just ended")});
   wall_time_.cancel();
   idle_time_.cancel();
   ++run_;
@@ -53,17 +67,19 @@ void Shim::start_again() {
   ++told_.restarts;
   told_.restarting = false;
   processes_[kMainProcess].client = -1;
+  main_started_ns_ = boot_ns();
   const auto start = [&]() -> Result<> {
     TRY(start_sandbox());
     exec_began_ns_ = boot_ns();
     return spawn_main();
   };
-  if (Result<> started = start(); !started) return fail_start(started.error());
-  write_status();
+  if (Result<> started = start(); !started) fail_start(started.error());
 }
 
 /// For who looks at the box without asking us.
-void Shim::write_status() const {
+void Shim::write_status() {
+  told_.init_pid = running_ ? started_->init_pid : 0;
+  told_.started_ns = running_ ? started_->started_ns : 0;
   [[maybe_unused]] const Result<> written =
       replace_file(directory_.get(), backend::Layout::kStatus, backend::encode_status(told_), 0600);
 }

@@ -30,11 +30,11 @@ Shim::Shim(Poller poller, Fd control, bool prepares)
 
 int Shim::run() {
   while (!done_ ||
-         std::ranges::any_of(connections_, [](const auto& c) { return c.second->pending(); })) {
+         std::ranges::any_of(connections_, [](const auto& c) { return c.second->owes(); })) {
     poller_.run_once();
     dropped_.clear();
     // Nobody is left who could say what to start.
-    if (!sandbox_ && connections_.empty()) break;
+    if (!sandbox_ && !last_run_ && connections_.empty()) break;
   }
   return status_;
 }
@@ -79,7 +79,7 @@ bool Shim::on_frame(Connection& connection, const wire::Frame& frame) {
     const Result<std::uint64_t> bytes = wire::decode_credit(frame);
     if (!bytes) return false;
     connection.grant(*bytes);
-    pump(connection, false);
+    pump(connection);
     update_room();
     return true;
   }
@@ -104,7 +104,7 @@ void Shim::on_request(Connection& connection, backend::Request request) {
   bool fits = start ? box_.id.empty() : running_ && !done_;
   if (!start && box_.at_rest)
     fits = fits && (ends || std::holds_alternative<backend::FilesRequest>(request));
-  if (last_run_)  // between two runs
+  if (last_run_)  // until the next run has begun
     fits = ends || std::holds_alternative<backend::WaitRequest>(request) ||
            std::holds_alternative<backend::StartedRequest>(request);
   if (!fits) {
@@ -117,7 +117,9 @@ void Shim::on_request(Connection& connection, backend::Request request) {
 
 void Shim::flush(Connection& connection) {
   const int fd = connection.fd();
-  if (!connection.flush() || (leaving_ && !connection.pending())) return drop(fd);
+  if (!connection.flush()) return drop(fd);
+  pump(connection);  // there is room again for what came before
+  if (!connection.flush() || (leaving_ && !connection.owes())) return drop(fd);
   poller_.change(fd, connection.interest());
   if (connection.role == Role::kMain) update_room();
 }
@@ -151,7 +153,7 @@ void Shim::attach(Connection& connection, const std::optional<backend::Started>&
   }
   reply.offsets = follow(connection, kMainProcess, options);
   connection.reply(reply, std::move(fds));
-  pump(connection, false);
+  pump(connection);
   update_room();
 }
 
@@ -170,7 +172,7 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
   const ExecSpec& spec = request.spec;
   const std::vector<Fd> fds = connection.take_fds();
   backend::Stdio stdio;
-  Process process;
+  Fd master;
   Pipe out, err;
   const auto prepare = [&]() -> Result<> {
     TRY(wake());
@@ -180,7 +182,7 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
       stdio.in = TRY(duplicate(terminal.slave.get()));
       stdio.out = TRY(duplicate(terminal.slave.get()));
       stdio.err = std::move(terminal.slave);
-      process.terminal = std::move(terminal.master);
+      master = std::move(terminal.master);
     } else if (spec.replay_bytes && fds.size() == 1) {
       out = TRY(make_pipe());
       err = TRY(make_pipe());
@@ -208,6 +210,8 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
     connection.reply({.error = spawned.error()});
     return;
   }
+  Process& process = processes_[next_process_];
+  process.terminal = std::move(master);
   process.command = spec.command;
   process.user = spec.user;
   process.has_terminal = spec.tty;
@@ -216,7 +220,6 @@ void Shim::handle(Connection& connection, const backend::ExecRequest& request) {
   connection.process = next_process_;
   process.client = connection.fd();
   process.oom_before = sandbox_->oom_kills();
-  processes_[next_process_] = std::move(process);
   if (spec.replay_bytes) {
     Carrier& carrier = carry(next_process_, nullptr, *spec.replay_bytes);
     carrier.limit = spec.output;
@@ -267,11 +270,9 @@ void Shim::handle(Connection& connection, backend::AttachRequest request) {
   backend::Reply reply;
   reply.offsets = follow(connection, id, request.options);
   connection.reply(reply);
-  pump(connection, false);
+  connection.owed_exit = found->second->exit;
+  pump(connection);
   update_room();
-  if (!found->second->exit) return;
-  pump(connection, true);
-  connection.send_exit(*found->second->exit);
 }
 
 void Shim::handle(Connection& connection, backend::WaitRequest) { connection.role = Role::kWaiter; }

@@ -78,7 +78,7 @@ class Shim final {
                std::string_view bytes);
   std::array<std::uint64_t, 2> follow(Connection& connection, backend::ProcessId id,
                                       const AttachOptions& options);
-  void pump(Connection& connection, bool all);
+  void pump(Connection& connection);
   void update_room();
   void end_carried(backend::ProcessId id, const ExitInfo& exit);
   void send_exits(backend::ProcessId id, const ExitInfo& exit);
@@ -87,7 +87,7 @@ class Shim final {
   bool restarts(const ExitInfo& exit) const;
   void begin_again();
   void start_again();
-  void write_status() const;
+  void write_status();
 
   // health.cc
   void start_health();
@@ -134,6 +134,7 @@ class Shim final {
   std::vector<int> clients() const;
   void flush_all();
   void leave_soon();
+  void wait_for_readers();
 
   struct Process {
     int client = -1;  ///< the connection that waits for it
@@ -172,6 +173,7 @@ class Shim final {
   std::map<backend::ProcessId, std::unique_ptr<Carrier>> carriers_;
   backend::Status told_;  ///< in the file `status`
   std::uint64_t run_ = 0;
+  std::uint64_t output_before_ = 0, dropped_before_ = 0;  ///< of earlier runs
   bool stays_ended_ = false;  ///< the caller or a limit of the whole box wants it so
   std::optional<backend::EndedRecord> last_run_;  ///< between two runs
   std::int64_t restart_delay_ns_ = 0;

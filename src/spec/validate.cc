@@ -224,6 +224,10 @@ Result<> validate(const BoxSpec& spec) {
   if (spec.auto_remove && spec.restart.mode != RestartMode::kNo)
     return invalid("options_conflict",
                    "validate restart policy: a box that is removed when it ends is not restarted");
+  if ((spec.tty || spec.open_stdin) && spec.restart.mode != RestartMode::kNo)
+    return invalid("options_conflict",
+                   "validate restart policy: a terminal or input cannot be handed to the next run",
+                   "leave out -i and -t");
   TRY(check_replay(spec.replay_bytes));
   TRY(check_allow_missing(spec.allow_missing));
   return {};

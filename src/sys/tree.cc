@@ -28,6 +28,21 @@ Result<> remove_empty(int parent, const std::string& name) {
   return sys_error("remove", name);
 }
 
+/// Which mount something is on: the same directory can be mounted in two places of one file system.
+struct Mount {
+  std::uint32_t major = 0, minor = 0;
+  std::uint64_t id = 0;  ///< 0 before Linux 5.8
+  friend bool operator==(const Mount&, const Mount&) = default;
+};
+
+Result<Mount> mount_of(int parent, const std::string& name) {
+  struct statx info{};
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name.empty() ? AT_EMPTY_PATH : 0);
+  if (::statx(parent, name.c_str(), flags, STATX_MNT_ID, &info) < 0) return sys_error("stat", name);
+  return Mount{info.stx_dev_major, info.stx_dev_minor,
+               (info.stx_mask & STATX_MNT_ID) != 0 ? info.stx_mnt_id : 0};
+}
+
 /// Two processes may remove the same tree at once: what the other one took is removed.
 Result<> unless_gone(const Error& error) {
   if (error.sys_errno == ENOENT) return {};
@@ -41,9 +56,7 @@ class Remover final {
   explicit Remover(Fd top) : top_(std::move(top)) {}
 
   Result<> run(const std::string& name) {
-    struct stat info{};
-    if (::fstat(top_.get(), &info) < 0) return sys_error("stat", name);
-    device_ = info.st_dev;
+    mount_ = TRY(mount_of(top_.get(), ""));
     do {
       moved_ = false;
       TRY(empty(TRY(open_at(top_.get(), ".", O_RDONLY | O_DIRECTORY)), name, 0));
@@ -86,10 +99,9 @@ class Remover final {
   Result<> remove_below(int parent, const std::string& name, int depth) {
     constexpr int kDepth = 64;
     // The kernel does not let a mount point go, but it would let us empty it.
-    struct stat info{};
-    if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
-      return unless_gone(sys_error("stat", name));
-    if (info.st_dev != device_) return errno_error(EXDEV, "remove", name);
+    const Result<Mount> mount = mount_of(parent, name);
+    if (!mount) return unless_gone(mount.error());
+    if (*mount != mount_) return errno_error(EXDEV, "remove", name);
     Result<Fd> directory = open(parent, name);
     if (!directory) return unless_gone(directory.error());
     if (depth == kDepth) return move_up(parent, name);
@@ -108,7 +120,7 @@ class Remover final {
   }
 
   Fd top_;
-  dev_t device_ = 0;
+  Mount mount_;
   bool moved_ = false;
   std::uint64_t next_ = 0;
 };

@@ -14,6 +14,14 @@ from support.images import Layer, busybox_image, file, write_layout
 
 pytestmark = pytest.mark.without_subuid
 
+
+@pytest.fixture(autouse=True)
+def nothing_stays(caisson):
+    yield
+    for box in caisson.boxes():
+        caisson("rm", "-f", box)
+
+
 CHANGE = """
 mkdir -p /d/e; echo new > /d/e/f; ln -s e /d/l; ln /d/e/f /d/h; rm -f /removed; rm -rf /gone
 echo changed > /kept; chmod 4711 /kept; rm -rf /swapped; echo file > /swapped
@@ -197,5 +205,25 @@ def test_what_an_archive_asks_for_is_checked(caisson, workdir):
     (workdir / "shared").mkdir()
     box = caisson("create", "-v", f"{workdir}/shared:/s", "--name", "w", "host:", "true", check=True).stdout.strip()
     caisson("export", "-o", workdir / "w.tar", box, check=True)
+    refused(caisson("import", "-i", workdir / "w.tar", "--name", "w2"), "files of this host", "--trust")
+    made = caisson("import", "-i", workdir / "w.tar", "--name", "w2", "--trust", check=True).stdout.strip()
+    assert caisson.inspect(made)["spec"]["mounts"][0]["target"] == "/s"
     (workdir / "shared").rmdir()
-    refused(caisson("import", "-i", workdir / "w.tar", "--name", "w2"), "shared")
+    refused(caisson("import", "-i", workdir / "w.tar", "--name", "w3", "--trust"), "shared")
+
+
+def test_an_archive_takes_no_name_and_no_image_away(caisson, workdir, source):
+    """Of an image that is here already, or under a name that somebody uses."""
+    box = caisson("create", "--name", "w", "host:", "true", check=True).stdout.strip()
+    caisson("export", "-o", workdir / "w.tar", box, check=True)
+    caisson("pull", source, check=True)
+    ident = caisson("images", "-q", "--no-trunc", check=True).stdout.strip()
+    caisson("image", "tag", ident, "localhost/mine:1", check=True)
+    entries = members(workdir / "w.tar")
+    at = next(i for i, (member, _) in enumerate(entries) if member.name == "index.json")
+    document = json.loads(entries[at][1])
+    document["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] = "localhost/mine:1"
+    entries[at] = (entries[at][0], json.dumps(document).encode())
+    rewrite(workdir / "w2.tar", entries)
+    caisson("import", "-i", workdir / "w2.tar", "--name", "w2", check=True)
+    assert json.loads(caisson("image", "inspect", "localhost/mine:1", check=True).stdout)["id"] == ident
