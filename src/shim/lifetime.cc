@@ -362,6 +362,7 @@ Result<> Shim::keep_record(const std::string& record) const {
 void Shim::close_listener() {
   if (directory_) ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
   if (listener_) ::unlinkat(directory_.get(), backend::Layout::socket(box_.id).c_str(), 0);
+  if (listener_) poller_.forget(listener_.get());
   listener_.reset();
 }
 

@@ -9,13 +9,18 @@
 
 namespace caisson::shim {
 
+Result<> Shim::mark_paused() const {
+  return replace_file(directory_.get(), backend::Layout::kPaused, "", 0600);
+}
+
 /// The mark is there from before the first process stands still until after the last one goes on:
-/// who sees none sees a running box.
+/// who sees none sees a running box. One that is held for a moment is none that somebody has
+/// paused.
 Result<> Shim::pause(Paused why) {
   if (paused_ != Paused::kNot) return {};
   if (ending_ || done_)
     return make_error(Code::kFailedPrecondition, "box_not_running", "pause box: it ends");
-  TRY(replace_file(directory_.get(), backend::Layout::kPaused, "", 0600));
+  if (why != Paused::kHeld) TRY(mark_paused());
   if (Result<> paused = sandbox_->pause(); !paused) {
     ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
     return paused;
@@ -103,9 +108,15 @@ void Shim::handle(Connection& connection, backend::PauseRequest request) {
     connection.reply(reply);
     return;
   }
-  if (paused_ != Paused::kNot) paused_ = Paused::kByCaller;  // now only a caller resumes it
   backend::Reply reply;
-  if (Result<> paused = pause(Paused::kByCaller); !paused) reply.error = paused.error();
+  Result<> paused;
+  if (paused_ == Paused::kNot) {
+    paused = pause(Paused::kByCaller);
+  } else {
+    paused = mark_paused();
+    if (paused) paused_ = Paused::kByCaller;  // now only a caller resumes it
+  }
+  if (!paused) reply.error = paused.error();
   connection.reply(reply);
 }
 
@@ -113,10 +124,12 @@ void Shim::handle(Connection& connection, backend::ResumeRequest) {
   backend::Reply reply;
   const bool held = std::ranges::any_of(
       connections_, [](const auto& other) { return other.second->role == Role::kHolder; });
-  if (held && paused_ != Paused::kNot)
+  if (held && paused_ != Paused::kNot) {
     paused_ = Paused::kHeld;  // it goes on with the end of the hold
-  else if (Result<> resumed = resume(); !resumed)
+    ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
+  } else if (Result<> resumed = resume(); !resumed) {
     reply.error = resumed.error();
+  }
   connection.reply(reply);
 }
 

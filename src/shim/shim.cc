@@ -103,7 +103,7 @@ void Shim::on_request(Connection& connection, backend::Request request) {
                     std::holds_alternative<backend::KillRequest>(request);
   bool fits = start ? box_.id.empty() : running_ && !done_;
   if (!start && box_.at_rest)
-    fits = fits && (ends || std::holds_alternative<backend::FilesRequest>(request));
+    fits = fits && !ending_ && (ends || std::holds_alternative<backend::FilesRequest>(request));
   if (last_run_)  // until the next run has begun
     fits = ends || std::holds_alternative<backend::WaitRequest>(request) ||
            std::holds_alternative<backend::StartedRequest>(request);
@@ -136,7 +136,9 @@ void Shim::drop(int fd) {
   release_hold();
   update_room();
   note_activity();
-  if (box_.at_rest && running_ && connections_.empty()) end_sandbox();
+  if (!box_.at_rest || !running_ || !connections_.empty()) return;
+  close_listener();  // who comes now makes another one
+  end_sandbox();
 }
 
 void Shim::attach(Connection& connection, const std::optional<backend::Started>& started,

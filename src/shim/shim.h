@@ -63,6 +63,7 @@ class Shim final {
 
   // pausing.cc
   enum class Paused { kNot, kByCaller, kByItself, kHeld };
+  Result<> mark_paused() const;
   Result<> pause(Paused why);
   Result<> resume();
   Result<> wake();

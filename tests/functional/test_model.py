@@ -31,7 +31,7 @@ class Model:
         live = self.state in LIVE
         return {
             "start": not live,
-            "stop": True, "kill": self.state in LIVE, "pause": live, "resume": live,
+            "stop": True, "kill": True, "pause": live, "resume": live,
             "exec": self.state == "running", "write": self.state != "paused",
             "rm": not live, "snapshot": True, "restore": bool(self.snapshots), "inspect": True, "diff": True,
             "wait": self.state == "stopped",
@@ -71,13 +71,13 @@ def test_random_operations_do_what_the_model_says(caisson, workdir, seed):
             continue
         box = chance.choice(sorted(boxes))
         model = boxes[box]
-        operation = chance.choice(OPERATIONS)
+        operation = chance.choice([one for one in OPERATIONS if one != "wait" or model.state not in LIVE])
         steps.append((box[-4:], model.state, operation))
         allowed = model.allowed(operation)
         if operation == "exec":
             done = caisson("exec", box, "--", "sh", "-c", "cat /workspace/f 2>/dev/null || true")
             if allowed:
-                assert done.stdout == model.content, steps
+                assert done.stdout == model.content, steps[-5:]
         elif operation == "write":
             (workdir / "f").write_text(f"{step}")
             done = caisson("cp", workdir / "f", f"{box}:/workspace/f")
@@ -96,10 +96,10 @@ def test_random_operations_do_what_the_model_says(caisson, workdir, seed):
             done = caisson("stop", "-t", "0", box)
         else:
             done = caisson(operation, box)
-        assert (done.returncode == 0) == allowed or (operation == "wait" and allowed), (steps, done.stderr)
+        assert (done.returncode == 0) == allowed, (steps[-5:], operation, done.stderr)
         if not allowed:
-            assert done.error_line(), steps
-            assert box in done.stderr or "none" in done.stderr, (steps, done.stderr)
+            assert done.error_line(), steps[-5:]
+            assert box in done.stderr or "none" in done.stderr, (steps[-5:], operation, done.stderr)
         if operation == "kill" and allowed:
             await_settled(caisson, box)
         if allowed:
@@ -107,7 +107,7 @@ def test_random_operations_do_what_the_model_says(caisson, workdir, seed):
         if operation == "rm" and allowed:
             del boxes[box]
             continue
-        assert caisson.inspect(box)["state"] == model.state, steps
+        assert caisson.inspect(box)["state"] == model.state, steps[-5:]
     assert "holds" in caisson("audit", "--verify", check=True).stdout
     for box in boxes:
         caisson("rm", "-f", box, check=True)
