@@ -162,7 +162,8 @@ TEST_F(Unpack, WhatIsPackedComesBack) {
     bytes += piece;
     return {};
   });
-  const Packed packed = pack(in_.get(), "t", {.name = "root"}, writer).value();
+  const Packed packed =
+      pack(open_at(in_.get(), "t", O_PATH).value(), {.name = "root"}, writer).value();
   ASSERT_TRUE(writer.finish());
   EXPECT_EQ(packed.files, 5u);
   EXPECT_EQ(packed.bytes, 2u);
