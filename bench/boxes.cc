@@ -100,6 +100,12 @@ Result<> one_exec_round(const Runc& runc, Box& box, Samples& samples) {
     TRY(exec_true(box));
     samples.add("exec.caisson", ms_since(begin));
     samples.add("exec.fork", TRY(time_program({"/bin/true"})));
+    // As another process would that comes back to its box.
+    const std::int64_t again = boot_ns();
+    Runtime runtime = TRY(Runtime::open());
+    Box found = TRY(runtime.find(box.id()));
+    const Exec main = TRY(found.attach({.exec = {}, .stdout_offset = 0, .stderr_offset = 0}));
+    samples.add("attach.again", ms_since(again));
   }
   if (runc.wanted()) samples.add("exec.runc", TRY(runc.exec()));
   return {};

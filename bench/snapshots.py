@@ -62,7 +62,8 @@ def operations(home, rounds):
     """{what: median in ms}, of a box that runs and has 100 MB of its own."""
     box = home("run", "-d", "host:", "sleep", "100000")[1]
     samples = {"snapshot, it runs": [], "fork x 1": [], "fork x 100": [], "restore": [], "attached again (exec true)": [],
-               "snapshot, it is stopped": []}
+               "snapshot, it is stopped": [], "cp of 100 MB into it": [], "cp of 100 MB out of it": [],
+               "cp of one byte, it is stopped": []}
     for number in range(rounds):
         home("exec", box, "--", "sh", "-c", FILL)  # whatever snapshots have made a layer of
         samples["snapshot, it runs"].append(home("snapshot", "create", box, f"s{number}")[0])
@@ -73,7 +74,13 @@ def operations(home, rounds):
             home("rm", *ids.split())
         samples["restore"].append(home("restore", box, f"s{number}")[0])
         home("exec", box, "--", "sh", "-c", FILL)
+        out = Path(home.env["CAISSON_HOME"]).parent / "copied"
+        samples["cp of 100 MB out of it"].append(home("cp", f"{box}:/workspace/data", out)[0])
+        samples["cp of 100 MB into it"].append(home("cp", out, f"{box}:/workspace/copied")[0])
+        out.write_text("x")
         home("stop", "-t", "0", box)
+        samples["cp of one byte, it is stopped"].append(home("cp", out, f"{box}:/workspace/copied")[0])
+        out.unlink()
         samples["snapshot, it is stopped"].append(home("snapshot", "create", box, f"t{number}")[0])
         for name in ("s", "t"):
             home("snapshot", "rm", box, f"{name}{number}")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,25 @@ def test_an_archive_takes_no_name_and_no_image_away(caisson, workdir, source):
     rewrite(workdir / "w2.tar", entries)
     caisson("import", "-i", workdir / "w2.tar", "--name", "w2", check=True)
     assert json.loads(caisson("image", "inspect", "localhost/mine:1", check=True).stdout)["id"] == ident
+
+
+def test_killed_at_any_moment_nothing_is_left_of_it(caisson, changed, workdir):
+    caisson("export", "-o", workdir / "w.tar", changed, check=True)
+    for number in range(24):
+        words = (("commit", changed, "localhost/k:1"), ("export", "-o", workdir / "k.tar", changed),
+                 ("import", "-i", workdir / "w.tar", "--name", f"i{number}"))[number % 3]
+        client = caisson.popen(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.003 * number)
+        client.kill()
+        client.wait()
+    assert caisson("exec", changed, "--", "/bin/cat", "/kept", check=True).stdout == "changed\n"
+    assert not (workdir / "k.tar").exists() or (workdir / "k.tar").stat().st_size > 1000
+    # The next one clears what they have left.
+    caisson("commit", changed, "localhost/w:1", check=True)
+    assert caisson("snapshot", "ls", "-q", changed).stdout == ""
+    for box in caisson.boxes():
+        caisson("rm", "-f", box, check=True)
+    caisson("prune", "-a", "--grace", "0s", check=True)
+    assert caisson("image", "fsck").returncode == 0
+    assert not [path for path in Path(caisson.home).glob("layers/*")]
+    assert not [path for path in Path(caisson.home).glob("fetch/staging/*")]

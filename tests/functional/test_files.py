@@ -298,3 +298,12 @@ def test_many_at_once(caisson, workdir):
         thread.join()
     assert not failures
     assert len(caisson("exec", box, "ls", "/workspace").stdout.split()) == 12
+
+
+@pytest.mark.root_only
+def test_the_library(caisson, bin_dir):
+    """examples/api/files.cc: every call, on a box that was never started and on one that runs."""
+    example = Path(bin_dir).parent / "api-examples" / "example-files"
+    done = subprocess.run([example], env=caisson.env | {"CAISSON_SHIM": str(Path(caisson.program).parent / "caisson-shim")},
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "all files are as they should be\n"), done.stderr
