@@ -31,6 +31,13 @@ Error translated(const Error& error) { return error.reason == "box_gone" ? ended
 
 /// A connection to the box's shim, running or not.
 Result<Channel> connect(const Box::Impl& box, bool running) {
+  if (running) {  // a shim may be there that only serves files
+    const store::BoxRow row = TRY(engine::settle(*box.runtime, TRY(box.row())));
+    if (!engine::is_live(row.state))
+      return make_error(Code::kFailedPrecondition, "box_not_running",
+                        format("watch files of box '{}': it is {}", box.id, row.state),
+                        format("caisson start {}", box.id));
+  }
   Result<Channel> channel = box.connect();
   if (channel || running || channel.error().reason != "box_not_running") return channel;
   return engine::start_at_rest(*box.runtime, box.id);
