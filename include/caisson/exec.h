@@ -80,7 +80,7 @@ class Exec {
   /// Ends the process now; its ExitReason becomes kKilled.
   Result<> kill();
 
-  /// Waits for the end. Output not yet read stays readable. kDeadlineExceeded when it passes.
+  /// Waits for the end. Output stays readable; a process waits when 1 MiB of it was not read.
   Result<ExitInfo> wait(Deadline deadline = {});
 
   /// Feeds `input`, closes stdin, and collects output to the end. A command that does not read

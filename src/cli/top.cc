@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 
 #include "caisson/runtime.h"
@@ -62,7 +63,7 @@ std::string size_cell(const std::optional<std::uint64_t>& bytes) {
 }
 
 std::string percent_cell(double percent) {
-  const auto tenths = static_cast<std::int64_t>(percent * 10 + 0.5);
+  const std::int64_t tenths = std::llround(percent * 10);
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
 }
 

@@ -144,20 +144,22 @@ Result<> check_harmless(const BoxSpec& spec) {
                     "--trust, if you know who made the archive");
 }
 
-/// Removes an image that only an import brought, unless a box has it by then.
+/// Removes an image that only an import brought, unless a box or a name has it by then.
 class Vessel final {
  public:
-  Vessel(Images images, std::string id) : images_(std::move(images)), id_(std::move(id)) {}
+  Vessel(const Runtime::Impl& runtime, std::optional<store::ImageRow> row)
+      : runtime_(runtime), row_(std::move(row)) {}
   Vessel(const Vessel&) = delete;
   Vessel& operator=(const Vessel&) = delete;
   ~Vessel() {
-    if (!id_.empty()) [[maybe_unused]]
-      const Result<RemovedImages> removed = images_.remove(id_);
+    if (!row_ || !runtime_.images.drop_unused(row_->id, false).value_or(false)) return;
+    [[maybe_unused]] const Result<std::uint64_t> freed =
+        engine::collect_garbage(runtime_, {engine::parts_of(*row_), {}});
   }
 
  private:
-  Images images_;
-  std::string id_;
+  const Runtime::Impl& runtime_;
+  std::optional<store::ImageRow> row_;
 };
 
 }  // namespace
@@ -176,8 +178,8 @@ Result<Box> Runtime::import_from(int fd, const ImportOptions& options) {
   const bool known = !exported.image.empty() && TRY(impl_->images.find(exported.image)).has_value();
   const std::string id = TRY(engine::take_nameless(
       impl_, format("oci-archive:/proc/self/fd/{}", archive.get()), spec.platform));
-  const Vessel vessel(images(), known ? "" : id);
   const std::optional<store::ImageRow> image = TRY(impl_->images.find(id));
+  const Vessel vessel(*impl_, known ? std::nullopt : image);
   if (!image) return invalid("it has no image");
   store::BoxRow row;
   row.id = TRY(make_ulid());

@@ -65,7 +65,10 @@ Result<std::shared_ptr<Files::Impl>> Files::Impl::open(std::shared_ptr<const Box
   for (int tries = 0; tries < 5; ++tries) {
     if (tries > 0) ::usleep(20'000);
     Result<Channel> shim = caisson::connect(*box, running);
-    if (!shim && (shim.error().reason != "box_running" || running)) return shim.error();
+    // Who serves the files of a box that does not run does so for all.
+    const bool again = !shim && !running &&
+                       (shim.error().reason == "box_running" || shim.error().reason == "box_busy");
+    if (!shim && !again) return shim.error();
     if (shim) {
       Result<Channel> session = request_service(*shim);
       if (session)

@@ -12,7 +12,7 @@
 
 namespace caisson::files {
 
-const int Root::O_PATH_DIRECTORY = O_PATH | O_DIRECTORY;
+const int Root::kDirectory = O_PATH | O_DIRECTORY;
 
 Result<Fd> reopen(int found, const std::string& path, int flags) {
   Fd fd(::open(format("/proc/self/fd/{}", found).c_str(), flags | O_CLOEXEC));

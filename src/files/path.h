@@ -54,7 +54,7 @@ class Root final {
     for (std::size_t at = path.find('/', 1); at != path.npos; at = path.find('/', at + 1)) {
       const std::string above = path.substr(0, at);
       if (above.empty() || above.ends_with('/')) continue;
-      Result<Fd> there = open_at(above, O_PATH_DIRECTORY);
+      Result<Fd> there = open_at(above, kDirectory);
       if (there) continue;
       if (there.error().sys_errno != ENOENT) return there.error();
       TRY(made(above));
@@ -63,7 +63,7 @@ class Root final {
   }
 
  private:
-  static const int O_PATH_DIRECTORY;
+  static const int kDirectory;
   explicit Root(Fd fd) : fd_(std::move(fd)) {}
   Fd fd_;
 };

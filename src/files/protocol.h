@@ -41,8 +41,8 @@ Result<Answer> decode_answer(std::string_view payload);
 
 /// Pieces of a list, and of a watch.
 std::string encode_infos(const std::vector<FileInfo>& infos);
-Result<std::vector<FileInfo>> decode_infos(std::string_view bytes);
+Result<std::vector<FileInfo>> decode_infos(std::string_view payload);
 std::string encode_event(const FileEvent& event);
-Result<FileEvent> decode_event(std::string_view bytes);
+Result<FileEvent> decode_event(std::string_view payload);
 
 }  // namespace caisson::files

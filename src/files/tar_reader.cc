@@ -7,14 +7,15 @@
 #include <string_view>
 
 namespace caisson::files {
+
+using Block = std::array<char, 512>;
+
 namespace {
 
 constexpr std::size_t kBlock = 512;
 /// Longest extended header: names have at most PATH_MAX bytes, extended attributes 64 KiB each.
 constexpr std::uint64_t kMostText = 1u << 20;
 constexpr std::size_t kMostName = 4096;
-
-using Block = std::array<char, kBlock>;
 
 Error invalid(std::string_view cause) {
   return make_error(Code::kInvalidArgument, "archive_invalid", format("read archive: {}", cause));
@@ -181,6 +182,57 @@ Result<std::size_t> TarReader::read(std::span<char> buffer) {
   return n;
 }
 
+Result<> TarReader::describe(const Block& header, const Extended& extended, TarMember& member) {
+  const char type = header[156];
+  member = {};
+  if (type == '\0' || type == '7')
+    member.type = TarType::kFile;
+  else if (type >= '0' && type <= '6')
+    member.type = static_cast<TarType>(type);
+  else
+    return make_error(Code::kUnimplemented, "archive_unsupported",
+                      format("read archive: it has a member of type {}", static_cast<int>(type)),
+                      "tar --format=pax makes one that can be read");
+  member.name = field(header, 0, 100);
+  // GNU's own format has other things where ustar has the rest of a name.
+  if (field(header, 257, 6) == "ustar" && header[263] == '0')
+    if (const std::string_view prefix = field(header, 345, 155); !prefix.empty())
+      member.name = format("{}/{}", prefix, member.name);
+  member.link = field(header, 157, 100);
+  if (extended.name) member.name = *extended.name;
+  if (extended.link) member.link = *extended.link;
+  if (member.name.size() > kMostName || member.link.size() > kMostName)
+    return invalid("a name is too long");
+  if (member.name.find('\0') != std::string::npos || member.link.find('\0') != std::string::npos)
+    return invalid("a name has a NUL byte");
+  // A directory of old archives is a file whose name ends with a slash.
+  if (member.type == TarType::kFile && member.name.ends_with('/'))
+    member.type = TarType::kDirectory;
+  const auto small = [&](std::size_t at, std::size_t width) {
+    return number(header, at, width).value_or(UINT64_MAX);
+  };
+  const std::uint64_t uid = extended.uid.value_or(small(108, 8));
+  const std::uint64_t gid = extended.gid.value_or(small(116, 8));
+  if (uid >= UINT32_MAX || gid >= UINT32_MAX) return invalid("an owner is out of range");
+  member.uid = static_cast<std::uint32_t>(uid);
+  member.gid = static_cast<std::uint32_t>(gid);
+  const std::optional<std::uint64_t> mode = number(header, 100, 8);
+  if (!mode) return invalid("a mode is malformed");
+  member.mode = static_cast<std::uint32_t>(*mode & 07777);
+  if (extended.mtime) {
+    std::tie(member.mtime, member.mtime_ns) = *extended.mtime;
+  } else {
+    member.mtime = static_cast<std::int64_t>(
+        std::min<std::uint64_t>(number(header, 136, 12).value_or(0), INT64_MAX / 2));
+  }
+  if (member.type == TarType::kCharDevice || member.type == TarType::kBlockDevice) {
+    member.major = static_cast<std::uint32_t>(std::min<std::uint64_t>(small(329, 8), UINT32_MAX));
+    member.minor = static_cast<std::uint32_t>(std::min<std::uint64_t>(small(337, 8), UINT32_MAX));
+  }
+  member.xattrs = extended.xattrs;
+  return {};
+}
+
 Result<bool> TarReader::next(TarMember& member) {
   if (ended_) return false;
   TRY(pass_over(std::exchange(left_, 0) + std::exchange(padding_, 0)));
@@ -216,52 +268,7 @@ Result<bool> TarReader::next(TarMember& member) {
       announced = true;
       continue;
     }
-    member = {};
-    if (type == '\0' || type == '7')
-      member.type = TarType::kFile;
-    else if (type >= '0' && type <= '6')
-      member.type = static_cast<TarType>(type);
-    else
-      return make_error(Code::kUnimplemented, "archive_unsupported",
-                        format("read archive: it has a member of type {}", static_cast<int>(type)),
-                        "tar --format=pax makes one that can be read");
-    member.name = field(header, 0, 100);
-    // GNU's own format has other things where ustar has the rest of a name.
-    if (field(header, 257, 6) == "ustar" && header[263] == '0')
-      if (const std::string_view prefix = field(header, 345, 155); !prefix.empty())
-        member.name = format("{}/{}", prefix, member.name);
-    member.link = field(header, 157, 100);
-    if (extended.name) member.name = *extended.name;
-    if (extended.link) member.link = *extended.link;
-    if (member.name.size() > kMostName || member.link.size() > kMostName)
-      return invalid("a name is too long");
-    if (member.name.find('\0') != std::string::npos || member.link.find('\0') != std::string::npos)
-      return invalid("a name has a NUL byte");
-    // A directory of old archives is a file whose name ends with a slash.
-    if (member.type == TarType::kFile && member.name.ends_with('/'))
-      member.type = TarType::kDirectory;
-    const auto small = [&](std::size_t at, std::size_t width) {
-      return number(header, at, width).value_or(UINT64_MAX);
-    };
-    const std::uint64_t uid = extended.uid.value_or(small(108, 8));
-    const std::uint64_t gid = extended.gid.value_or(small(116, 8));
-    if (uid >= UINT32_MAX || gid >= UINT32_MAX) return invalid("an owner is out of range");
-    member.uid = static_cast<std::uint32_t>(uid);
-    member.gid = static_cast<std::uint32_t>(gid);
-    const std::optional<std::uint64_t> mode = number(header, 100, 8);
-    if (!mode) return invalid("a mode is malformed");
-    member.mode = static_cast<std::uint32_t>(*mode & 07777);
-    if (extended.mtime) {
-      std::tie(member.mtime, member.mtime_ns) = *extended.mtime;
-    } else {
-      member.mtime = static_cast<std::int64_t>(
-          std::min<std::uint64_t>(number(header, 136, 12).value_or(0), INT64_MAX / 2));
-    }
-    if (member.type == TarType::kCharDevice || member.type == TarType::kBlockDevice) {
-      member.major = static_cast<std::uint32_t>(std::min<std::uint64_t>(small(329, 8), UINT32_MAX));
-      member.minor = static_cast<std::uint32_t>(std::min<std::uint64_t>(small(337, 8), UINT32_MAX));
-    }
-    member.xattrs = std::move(extended.xattrs);
+    TRY(describe(header, extended, member));
     const std::uint64_t content = extended.size.value_or(*size);
     if (content > static_cast<std::uint64_t>(INT64_MAX) - kBlock)
       return invalid("a member's size is out of range");

@@ -2,6 +2,7 @@
 // input: every length is bounded, and what is not understood is an error.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -30,7 +31,8 @@ class TarReader final {
  private:
   struct Extended;
   Result<bool> fill(std::span<char> buffer);
-  Result<bool> block(std::span<char> block);
+  static Result<> describe(const std::array<char, 512>& header, const Extended& extended,
+                           TarMember& member);
   Result<> pass_over(std::uint64_t bytes);
   Result<std::string> text(std::uint64_t size);
 

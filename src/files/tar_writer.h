@@ -27,7 +27,7 @@ class TarWriter final {
   Result<> add(const TarMember& member);
   Result<> content(std::string_view bytes);
   /// A member with all of its content.
-  Result<> add(const TarMember& member, std::string_view content);
+  Result<> add(const TarMember& member, std::string_view bytes);
   /// A member whose content is the first `size` bytes of the regular file `fd`. One that turns out
   /// shorter is filled up with zeros: it is being changed. Returns how many bytes it had.
   Result<std::uint64_t> add_file(const TarMember& member, int fd,

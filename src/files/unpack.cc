@@ -36,6 +36,11 @@ Result<std::vector<std::string>> components(const std::string& name) {
     if (part.size() > 255) return unsafe(name, "a part of its name is too long");
     parts.push_back(std::move(part));
   }
+  // A descriptor is open for each level.
+  constexpr std::size_t kMostLevels = 512;
+  if (parts.size() > kMostLevels)
+    return make_error(Code::kResourceExhausted, "tree_too_deep",
+                      format("unpack '{}': it is nested more than {} deep", name, kMostLevels));
   return parts;
 }
 
@@ -123,7 +128,6 @@ class Unpacker final {
       case TarType::kHardLink:
         return hard_link(parent.get(), name, member);
       case TarType::kSymlink:
-        break;
       case TarType::kFifo:
         break;
       case TarType::kCharDevice:

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -177,6 +178,8 @@ void Shim::on_failed(ProcessId id, const Error& error) {
   const auto client = connections_.find(processes_[id].client);
   if (client != connections_.end()) client->second->role = Role::kNew;
   send_exits(id, {});  // to whom knew its number already
+  for (auto& [fd, connection] : connections_)
+    if (connection->carried && connection->process == id) connection->carried = false;
   processes_.erase(id);
   carriers_.erase(id);
   note_activity();
@@ -191,6 +194,7 @@ void Shim::on_exec_ended(const ProcessEvent& event) {
   if (found == processes_.end()) return;
   Process& process = found->second;
   process.wall_time.cancel();
+  drain_carried(event.id);
   process.facts.wait_status = event.status;
   process.facts.oom_killed = sandbox_->oom_kills() > process.oom_before;
   process.facts.fork_refused = sandbox_->pid_limit_hits() > 0;
@@ -201,8 +205,6 @@ void Shim::on_exec_ended(const ProcessEvent& event) {
   info.usage.cpu_system = event.cpu_system;
   if (process.kind == Process::Kind::kHealth) on_health_ended(info);
   end_carried(event.id, info);
-  if (const auto carrier = carriers_.find(event.id); carrier != carriers_.end())
-    info = *carrier->second->exit;
   tell_exec_ended(event.id, info);
   send_exits(event.id, info);
   const bool used = process.kind != Process::Kind::kHealth;
@@ -252,7 +254,7 @@ void Shim::end_box(ExitReason reason) {
   if (done_) return;
   if (last_run_ && !sandbox_ && stays_ended_) {  // it waits for its next run
     if (reason == ExitReason::kTimeout) last_run_->exit.reason = reason;
-    return finish_with(*std::exchange(last_run_, std::nullopt));
+    return finish_with(std::exchange(last_run_, std::nullopt).value());
   }
   if (!sandbox_) return;
   EndingFacts& facts = processes_[kMainProcess].facts;
@@ -309,6 +311,7 @@ void Shim::finish() {
   record.finished_ns = wall_ns();
   for (auto& [id, process] : processes_) {
     if (id == kMainProcess) continue;
+    drain_carried(id);
     if (!process.facts.ended_by_us) process.facts.ended_by_us = ExitReason::kKilled;
     ExitInfo info = judge(process.facts);
     info.duration = std::chrono::nanoseconds(boot_ns() - process.started_ns);
@@ -318,15 +321,15 @@ void Shim::finish() {
     send_exits(id, info);
   }
   if (restarts(record.exit)) {
-    last_run_ = std::move(record);
+    last_run_ = record;
     return begin_again();
   }
-  finish_with(std::move(record));
+  finish_with(record);
 }
 
 /// The record is written before anybody is told, so that no client knows more than the next process
 /// to open the home.
-void Shim::finish_with(backend::EndedRecord record) {
+void Shim::finish_with(const backend::EndedRecord& record) {
   done_ = true;
   [[maybe_unused]] Result<> kept = keep_record(backend::encode_ended(record));
   tell_ended(record.exit);
@@ -381,10 +384,13 @@ void Shim::flush_all() {
 
 void Shim::fail_start(const Error& error) {
   if (last_run_) {  // what has ended cannot be started again, and ends like that
-    audit_->add("restart_failed", box_.id, {{"cause", telemetry::shown_text(error.message)}});
+    if (!stays_ended_)
+      audit_->add("restart_failed", box_.id, {{"cause", telemetry::shown_text(error.message)}});
+    else if (processes_[kMainProcess].facts.ended_by_us == ExitReason::kTimeout)
+      last_run_->exit.reason = ExitReason::kTimeout;
     if (sandbox_) poller_.forget(sandbox_->event_fd());
     sandbox_.reset();
-    return finish_with(*std::exchange(last_run_, std::nullopt));
+    return finish_with(std::exchange(last_run_, std::nullopt).value());
   }
   done_ = true;
   status_ = 1;
@@ -405,7 +411,8 @@ void Shim::leave_soon() {
   wait_for_readers();
 }
 
-/// As long as one of them reads.
+/// As long as one of them reads; but from the second turn on the box is no longer ours, so that
+/// others can start or remove it.
 void Shim::wait_for_readers() {
   constexpr std::int64_t kPatience = 5'000'000'000;
   const auto sent = [this] {
@@ -415,6 +422,7 @@ void Shim::wait_for_readers() {
   };
   poller_.after(kPatience, [this, sent, before = sent()] {
     if (sent() == before) return connections_.clear();
+    ::flock(kClaim, LOCK_UN);
     wait_for_readers();
   });
 }

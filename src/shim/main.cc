@@ -16,7 +16,7 @@
 namespace {
 
 constexpr int kControl = 3;
-constexpr int kClaim = 4;  ///< the box's lock, held to our end
+using caisson::shim::kClaim;
 
 /// Overwrites the program's path in place: what `ps` in the box shows of init, which is our fork.
 void rename_process(char* word) {

@@ -70,7 +70,12 @@ std::array<std::uint64_t, 2> Shim::follow(Connection& connection, ProcessId id,
 /// Sends what came before, as much as the client will take, and then the end that it is owed.
 void Shim::pump(Connection& connection) {
   while (connection.replayed && connection.credit() > 0) {
-    const Replay& replay = carriers_.at(connection.process)->replay;
+    const auto carrier = carriers_.find(connection.process);
+    if (carrier == carriers_.end()) {
+      connection.replayed.reset();
+      break;
+    }
+    const Replay& replay = carrier->second->replay;
     const std::uint64_t most = std::min<std::uint64_t>(wire::kMaxData, connection.credit());
     if (const auto piece = replay.next(*connection.replayed, most))
       connection.send_data(piece->stream, piece->offset, piece->bytes);
@@ -112,13 +117,18 @@ void Shim::send_exits(ProcessId id, const ExitInfo& exit) {
   }
 }
 
+/// What is left in its pipes; before its end is judged, because more than its limit may come.
+void Shim::drain_carried(ProcessId id) {
+  if (const auto found = carriers_.find(id); found != carriers_.end())
+    found->second->output->drain();
+}
+
 /// What an exec wrote stays for those who were not there.
-void Shim::end_carried(ProcessId id, const ExitInfo& exit) {
+void Shim::end_carried(ProcessId id, ExitInfo& exit) {
   const auto found = carriers_.find(id);
   if (found == carriers_.end()) return;
-  found->second->output->drain();
+  exit.output_bytes = found->second->output->total();
   found->second->exit = exit;
-  found->second->exit->output_bytes = found->second->output->total();
   std::size_t ended = 0;
   for (const auto& [other, carrier] : carriers_) ended += carrier->exit ? 1 : 0;
   for (auto it = carriers_.begin(); ended > kMostEnded && it != carriers_.end();) {

@@ -45,10 +45,13 @@ void Shim::begin_again() {
     if (const auto found = connections_.find(fd);
         found != connections_.end() && found->second->role == Role::kHolder)
       drop(fd);
-  for (const auto& [fd, request] : std::exchange(waiting_, {}))
-    if (const auto found = connections_.find(fd); found != connections_.end())
-      found->second->reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
-                                                "use box: it has just ended")});
+  for (const auto& [fd, request] : std::exchange(waiting_, {})) {
+    const auto found = connections_.find(fd);
+    if (found == connections_.end()) continue;
+    found->second->reply({.error = make_error(Code::kFailedPrecondition, "box_not_running",
+                                              "use box: it has just ended")});
+    flush(*found->second);
+  }
   wall_time_.cancel();
   idle_time_.cancel();
   ++run_;

@@ -121,7 +121,7 @@ void Shim::flush(Connection& connection) {
   pump(connection);  // there is room again for what came before
   if (!connection.flush() || (leaving_ && !connection.owes())) return drop(fd);
   poller_.change(fd, connection.interest());
-  if (connection.role == Role::kMain) update_room();
+  if (connection.carried) update_room();
 }
 
 void Shim::drop(int fd) {

@@ -21,6 +21,9 @@
 
 namespace caisson::shim {
 
+/// The descriptor of the box's lock, held to our end.
+inline constexpr int kClaim = 4;
+
 class Shim final {
  public:
   /// `prepares`: a box is to be started, so whatever does not depend on which one is done at once.
@@ -81,7 +84,8 @@ class Shim final {
                                       const AttachOptions& options);
   void pump(Connection& connection);
   void update_room();
-  void end_carried(backend::ProcessId id, const ExitInfo& exit);
+  void drain_carried(backend::ProcessId id);
+  void end_carried(backend::ProcessId id, ExitInfo& exit);
   void send_exits(backend::ProcessId id, const ExitInfo& exit);
 
   // restart.cc: another run of the main process
@@ -126,7 +130,7 @@ class Shim final {
   void end_sandbox();
   void finish();
   void finish_at_rest();
-  void finish_with(backend::EndedRecord record);
+  void finish_with(const backend::EndedRecord& record);
   /// Calls `handler` unless another run of the main process has begun, or all is over.
   void after_in_run(std::int64_t ns, std::function<void()> handler);
   void fail_start(const Error& error);
@@ -152,7 +156,7 @@ class Shim final {
   };
   /// A process whose output we carry. One of an exec stays for a while after its end.
   struct Carrier {
-    Carrier(Replay replay) : replay(std::move(replay)) {}
+    explicit Carrier(Replay kept) : replay(std::move(kept)) {}
     Replay replay;
     std::optional<MainOutput> output;
     OutputLimit limit;
