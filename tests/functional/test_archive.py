@@ -250,3 +250,45 @@ def test_killed_at_any_moment_nothing_is_left_of_it(caisson, changed, workdir):
     assert caisson("image", "fsck").returncode == 0
     assert not [path for path in Path(caisson.home).glob("layers/*")]
     assert not [path for path in Path(caisson.home).glob("fetch/staging/*")]
+
+
+@pytest.mark.root_only
+def test_no_space_in_the_middle(caisson, workdir, source):
+    """Of a commit, an export, an import, a copy: one clear line, and everything is as it was."""
+    image, mount = workdir / "disk", workdir / "mount"
+    mount.mkdir()
+    subprocess.run(["truncate", "-s", "100M", image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, mount], check=True)
+    env = {"CAISSON_HOME": str(mount / "home")}
+    try:
+        box = caisson("run", "-d", "--name", "w", source, "sleep", "1000", env=env, check=True).stdout.strip()
+        caisson("exec", box, "--", "/bin/sh", "-c", "head -c 25000000 /dev/urandom > /data; echo k > /kept", env=env, check=True)
+        caisson("export", "-o", workdir / "w.tar", box, env=env, check=True)
+        caisson("exec", box, "--", "/bin/sh", "-c", "head -c 18000000 /dev/urandom > /more; sync", env=env, check=True)
+        before = caisson("ps", "-a", "-q", env=env, check=True).stdout
+        (workdir / "big").write_bytes(bytes(90_000_000))
+        (mount / "out").mkdir()
+        for words in (("commit", box, "localhost/w:1"), ("import", "-i", workdir / "w.tar", "--name", "w2"),
+                      ("cp", workdir / "big", f"{box}:/big"), ("export", "-o", mount / "out" / "w.tar", box),
+                      ("cp", f"{box}:/data", mount / "out" / "data"), ("cp", f"{box}:/more", mount / "out" / "more"),
+                      ("cp", f"{box}:/more", mount / "out" / "more2")):
+            done = caisson(*words, env=env)
+            if words[0] == "cp" and str(mount) in str(words[2]) and done.returncode == 0:
+                continue  # there was room for this one
+            refused(done, "No space left")
+        assert sorted(path.name for path in (mount / "out").iterdir() if path.name.startswith(".")) == []
+        assert not (mount / "out" / "w.tar").exists()
+        for path in (mount / "out").iterdir():
+            path.unlink()
+        assert caisson("ps", "-a", "-q", env=env, check=True).stdout == before
+        assert caisson("snapshot", "ls", "-q", box, env=env).stdout == ""
+        assert caisson("exec", box, "--", "/bin/sh", "-c", "cat /kept; ls /big", env=env).stdout == "k\n"
+        caisson("exec", box, "--", "/bin/rm", "/data", "/more", env=env, check=True)
+        caisson("commit", box, "localhost/w:1", env=env, check=True)
+        caisson("rm", "-f", box, env=env, check=True)
+    finally:
+        boxes = caisson("ps", "-aq", env=env).stdout.split()
+        if boxes:
+            caisson("rm", "-f", *boxes, env=env)
+        subprocess.run(["umount", "-l", mount], check=True)

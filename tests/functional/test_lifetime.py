@@ -82,7 +82,7 @@ def test_what_the_caller_ends_stays_ended_also_between_two_runs(caisson, end):
 
 def test_everything_of_a_run_goes_with_it(caisson):
     """Processes, execs, memory file systems; the box's files stay."""
-    box = caisson.detached("sh", "-c", "test -e /tmp/left && echo stale; touch /tmp/left; sleep 100 & echo up; sleep 2; exit 1",
+    box = caisson.detached("sh", "-c", "test -e /tmp/left && echo stale; touch /tmp/left; sleep 100 & echo up; sleep 4; exit 1",
                            options=("--restart", "on-failure:1"))
     await_log(caisson, box, "up")
     assert caisson("exec", box, "sleep", "100").returncode == 137
@@ -115,7 +115,7 @@ def test_a_limit_of_one_run_is_a_failure_and_the_lifetime_is_the_end(caisson):
 
 
 def test_the_lifetime_counts_pauses(caisson):
-    box = caisson.detached("sleep", "100", options=("--max-lifetime", "1500ms"))
+    box = caisson.detached("sleep", "100", options=("--max-lifetime", "4s"))
     caisson("pause", box, check=True)
     caisson("wait", box)
     assert caisson.inspect(box)["exit"]["reason"] == "timeout"
@@ -180,7 +180,7 @@ def test_an_exec_with_a_time_limit_in_a_run_that_ends(caisson):
 
 def test_failures_while_it_comes_up_do_not_count(caisson):
     box = caisson.detached("sleep", "100", options=(
-        "--health-cmd", "false", "--health-interval", "100ms", "--health-retries", "1", "--health-start-period", "2s"))
+        "--health-cmd", "false", "--health-interval", "100ms", "--health-retries", "1", "--health-start-period", "6s"))
     time.sleep(1)
     assert caisson.inspect(box)["health"] == "starting"
     await_info(caisson, box, lambda now: now["health"] == "unhealthy", "it never counts")
