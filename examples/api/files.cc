@@ -1,7 +1,6 @@
 // Files: what a program does with the files of a box, while it runs and when it does not.
-#include <unistd.h>
-
 #include <cstdio>
+#include <memory>
 
 #include "caisson/caisson.h"
 
@@ -42,13 +41,11 @@ Result<> use(caisson::Files& files) {
   CHECK(files.remove("/workspace/a", true));
   CHECK(files.stat("/workspace/a").error().reason == "path_not_found");
   // Of any length, through descriptors.
-  int ends[2];
-  CHECK(::pipe(ends) == 0);
-  CHECK(::write(ends[1], "piped", 5) == 5);
-  ::close(ends[1]);
-  CHECK(files.write_from("/workspace/p", ends[0]).value() == 5);
-  ::close(ends[0]);
-  CHECK(files.read("/workspace/p").value() == "piped");
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  CHECK(file && std::fputs("of a file", file.get()) >= 0 &&
+        std::fseek(file.get(), 0, SEEK_SET) == 0);
+  CHECK(files.write_from("/workspace/p", ::fileno(file.get())).value() == 9);
+  CHECK(files.read("/workspace/p").value() == "of a file");
   return {};
 }
 
