@@ -16,7 +16,7 @@ constexpr CommandText kText = {
     "are\n"
     "no part of it.",
     "  caisson commit worker localhost/worker:1\n"
-    "  caisson image save localhost/worker:1 | skopeo copy oci-archive:/dev/stdin docker://...\n"};
+    "  caisson image save -o worker.tar localhost/worker:1   # for skopeo, docker load\n"};
 
 constexpr Option<Settings> kOptions[] = {
     {{"-m,--message", "TEXT", "a comment for the image's history"}, set_text<&Settings::message>},
