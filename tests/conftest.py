@@ -147,6 +147,13 @@ def remove_boxes(caisson):
     return problems
 
 
+@pytest.fixture
+def nothing_stays(caisson):
+    """Removes what boxes the test leaves behind."""
+    yield
+    remove_boxes(caisson)
+
+
 def remove_images(caisson):
     """Removes every image through the CLI, which must empty the images' directories: their files
     belong to ids that only the program can act for."""

@@ -15,6 +15,15 @@ namespace {
 
 using Entry = std::pair<TarMember, std::string>;
 
+Source source_of(const std::string& bytes) {
+  return [&bytes, at = std::size_t{0}](std::span<char> buffer) mutable -> Result<std::size_t> {
+    const std::size_t n = std::min(buffer.size(), bytes.size() - at);
+    std::copy_n(bytes.data() + at, n, buffer.data());
+    at += n;
+    return n;
+  };
+}
+
 class Unpack : public ::testing::Test {
  protected:
   Unpack() {
@@ -36,13 +45,7 @@ class Unpack : public ::testing::Test {
     });
     for (const auto& [member, content] : entries) EXPECT_TRUE(writer.add(member, content));
     EXPECT_TRUE(writer.finish());
-    std::size_t at = 0;
-    TarReader tar([&](std::span<char> buffer) -> Result<std::size_t> {
-      const std::size_t n = std::min(buffer.size(), bytes.size() - at);
-      std::copy_n(bytes.data() + at, n, buffer.data());
-      at += n;
-      return n;
-    });
+    TarReader tar(source_of(bytes));
     const Result<Unpacked> done = unpack(tar, in_.get(), options);
     return done ? "" : done.error().reason;
   }
@@ -167,13 +170,7 @@ TEST_F(Unpack, WhatIsPackedComesBack) {
   ASSERT_TRUE(writer.finish());
   EXPECT_EQ(packed.files, 5u);
   EXPECT_EQ(packed.bytes, 2u);
-  std::size_t at = 0;
-  TarReader tar([&](std::span<char> buffer) -> Result<std::size_t> {
-    const std::size_t n = std::min(buffer.size(), bytes.size() - at);
-    std::copy_n(bytes.data() + at, n, buffer.data());
-    at += n;
-    return n;
-  });
+  TarReader tar(source_of(bytes));
   const Fd out = open_fd(path_ + "/out", O_RDONLY | O_DIRECTORY).value();
   ASSERT_TRUE(unpack(tar, out.get(), {.only = "root", .as = "t"}));
   struct stat a{}, h{}, t{};

@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from support.boxes import refused
 from support.images import Layer, busybox_image, file, write_layout
 
-pytestmark = pytest.mark.without_subuid
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(caisson):
-    yield
-    for box in caisson.boxes():
-        caisson("rm", "-f", box)
+pytestmark = [pytest.mark.without_subuid, pytest.mark.usefixtures("nothing_stays")]
 
 
 CHANGE = """
@@ -28,12 +22,6 @@ mkdir -p /d/e; echo new > /d/e/f; ln -s e /d/l; ln /d/e/f /d/h; rm -f /removed; 
 echo changed > /kept; chmod 4711 /kept; rm -rf /swapped; echo file > /swapped
 """
 LOOK = "cat /d/e/f /kept /swapped; readlink /d/l; ls -A / /d; stat -c '%a %h' /kept /d/h; test ! -e /removed; test ! -e /gone"
-
-
-def refused(done, *words):
-    assert done.returncode == 125
-    for word in words:
-        assert word in done.error_line(), done.error_line()
 
 
 @pytest.fixture

@@ -10,16 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.boxes import descendants
+from support.boxes import descendants, refused
 
-pytestmark = pytest.mark.without_subuid
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(caisson):
-    yield
-    for box in caisson.boxes():
-        caisson("rm", "-f", box)
+pytestmark = [pytest.mark.without_subuid, pytest.mark.usefixtures("nothing_stays")]
 
 
 @pytest.fixture(params=["runs", "stopped", "created"])
@@ -41,10 +34,12 @@ def sh(caisson, box, script):
     return done.stdout
 
 
-def refused(done, *words):
-    assert done.returncode == 125
-    for word in words:
-        assert word in done.error_line(), done.error_line()
+def await_service(caisson):
+    """Until somebody works with the files of a box that does not run."""
+    deadline = time.monotonic() + 20
+    while not list(Path(caisson.home).glob("boxes/*/*.sock")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_file_goes_in_and_comes_out(caisson, box, workdir):
@@ -187,10 +182,7 @@ def test_a_box_whose_files_are_in_use_is_not_started_but_can_be_removed(caisson,
     reader, writer = os.pipe()
     copying = caisson.popen("cp", "-", f"{box}:/workspace", stdin=reader)
     os.close(reader)
-    deadline = time.monotonic() + 20
-    while not list(Path(caisson.home).glob("boxes/*/*.sock")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    await_service(caisson)
     done = caisson("start", box)
     assert done.returncode == 1 and "files are in use" in done.error_line()
     # Others may work with its files all the same.
@@ -206,10 +198,7 @@ def test_a_killed_helper_leaves_nothing_and_the_box_usable(caisson, workdir):
         reader, writer = os.pipe()
         copying = caisson.popen("cp", "-", f"{box}:/workspace", stdin=reader)
         os.close(reader)
-        deadline = time.monotonic() + 20
-        while not list(Path(caisson.home).glob("boxes/*/*.sock")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        await_service(caisson)
         time.sleep(0.05)
         for pid in descendants():
             try:

@@ -7,14 +7,7 @@ import pytest
 
 from support.boxes import await_log, await_state
 
-pytestmark = pytest.mark.without_subuid
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(caisson):
-    yield
-    for box in caisson.boxes():
-        caisson("rm", "-f", box)
+pytestmark = [pytest.mark.without_subuid, pytest.mark.usefixtures("nothing_stays")]
 
 
 def events(caisson, box):

@@ -8,14 +8,7 @@ import pytest
 
 from support.boxes import await_log
 
-pytestmark = pytest.mark.without_subuid
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(caisson):
-    yield
-    for box in caisson.boxes():
-        caisson("rm", "-f", box)
+pytestmark = [pytest.mark.without_subuid, pytest.mark.usefixtures("nothing_stays")]
 
 
 COUNT = "i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo line $i; done"

@@ -46,3 +46,10 @@ def shim_of(caisson, box):
     init = await_state(caisson, box, "running")["init_pid"]
     with open(f"/proc/{init}/stat", encoding="utf-8", errors="replace") as file:
         return int(file.read().rpartition(")")[2].split()[1])
+
+
+def refused(done, *words):
+    """Caisson's own failure, in one line that has these words."""
+    assert done.returncode == 125
+    for word in words:
+        assert word in done.error_line(), done.error_line()
