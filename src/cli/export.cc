@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <optional>
 
 #include "caisson/runtime.h"
 #include "cli/commands.h"
@@ -49,21 +48,10 @@ Result<> write_box(const std::string& name, const std::string& path) {
   if (!runtime) return std::move(runtime.error());
   auto box = runtime->find(name);
   if (!box) return std::move(box.error());
-  std::optional<OutputFile> file;
-  int fd = STDOUT_FILENO;
-  if (!path.empty() && path != "-") {
-    auto opened = OutputFile::open(path);
-    if (!opened) return std::move(opened.error());
-    file.emplace(*std::move(opened));
-    fd = file->fd();
-  }
-  if (::isatty(fd) == 1) {
-    return cli_error(Code::kInvalidArgument, "is_a_terminal",
-                     "write archive to 'stdout': it is a terminal", "caisson export -o FILE BOX");
-  }
-  auto written = box->export_to(fd);
-  if (!written) return written;
-  return file ? file->commit() : Result<>();
+  auto file = OutputFile::open_archive(path, "caisson export -o FILE BOX");
+  if (!file) return std::move(file.error());
+  auto written = box->export_to(file->fd());
+  return written ? file->commit() : written;
 }
 
 Result<Box> read_box(const Import& settings) {

@@ -1,8 +1,5 @@
 // caisson image save: images as an archive.
-#include <unistd.h>
-
 #include <cerrno>
-#include <optional>
 
 #include "caisson/runtime.h"
 #include "cli/commands.h"
@@ -28,23 +25,12 @@ constexpr Option<Settings> kOptions[] = {
 };
 
 Result<> save(const std::vector<std::string>& names, const std::string& path) {
-  std::optional<OutputFile> file;
-  int fd = STDOUT_FILENO;
-  if (!path.empty() && path != "-") {
-    auto opened = OutputFile::open(path);
-    if (!opened) return std::move(opened.error());
-    file.emplace(*std::move(opened));
-    fd = file->fd();
-  }
-  if (::isatty(fd) == 1) {
-    return cli_error(Code::kInvalidArgument, "is_a_terminal",
-                     "write archive to 'stdout': it is a terminal", "caisson image save -o FILE");
-  }
+  auto file = OutputFile::open_archive(path, "caisson image save -o FILE");
+  if (!file) return std::move(file.error());
   auto runtime = Runtime::open();
   if (!runtime) return std::move(runtime.error());
-  auto saved = runtime->images().save(names, fd);
-  if (!saved) return saved;
-  return file ? file->commit() : Result<>();
+  auto saved = runtime->images().save(names, file->fd());
+  return saved ? file->commit() : saved;
 }
 
 }  // namespace

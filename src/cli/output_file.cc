@@ -67,6 +67,17 @@ Result<> copy_range(int from, int to, std::optional<off_t> end, const std::strin
 OutputFile::OutputFile(int fd, std::string path, std::string temporary, Kind kind)
     : fd_(fd), path_(std::move(path)), temporary_(std::move(temporary)), kind_(kind) {}
 
+Result<OutputFile> OutputFile::open_archive(const std::string& path, std::string_view hint) {
+  if (!path.empty() && path != "-") return open(path);
+  if (::isatty(STDOUT_FILENO) == 1) {
+    return cli_error(Code::kInvalidArgument, "is_a_terminal",
+                     "write archive to 'stdout': it is a terminal", std::string(hint));
+  }
+  const int fd = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return cli_sys_error("write archive to", "stdout");
+  return OutputFile(fd, "stdout", {}, Kind::kInPlace);
+}
+
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       path_(std::move(other.path_)),

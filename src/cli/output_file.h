@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "caisson/result.h"
 
@@ -13,6 +14,8 @@ namespace caisson::cli {
 class OutputFile final {
  public:
   static Result<OutputFile> open(const std::string& path);
+  /// The same, or standard output for "" and "-"; that must not be a terminal. `hint` is for then.
+  static Result<OutputFile> open_archive(const std::string& path, std::string_view hint);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
   ~OutputFile();

@@ -181,13 +181,7 @@ Result<Box> Runtime::import_from(int fd, const ImportOptions& options) {
   const std::optional<store::ImageRow> image = TRY(impl_->images.find(id));
   const Vessel vessel(*impl_, known ? std::nullopt : image);
   if (!image) return invalid("it has no image");
-  store::BoxRow row;
-  row.id = TRY(make_ulid());
-  row.name = spec.name;
-  row.state = "configured";
-  row.spec_json = to_json(spec);
-  row.created_ns = wall_ns();
-  row.auto_remove = spec.auto_remove;
+  store::BoxRow row = TRY(engine::new_row(spec));
   std::vector<store::BoxLayer> layers;
   if (exported.whole_image) {
     row.image = image->id;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/ulid.h"
 #include "engine/audit.h"
 #include "engine/box_impl.h"
 #include "engine/exec_impl.h"
@@ -40,6 +41,17 @@ Result<backend::Reply> Box::Impl::ask(const backend::Request& request) const {
   Channel channel = TRY(connect());
   TRY(channel.send(request));
   return channel.reply();
+}
+
+Result<store::BoxRow> engine::new_row(const BoxSpec& spec) {
+  store::BoxRow row;
+  row.id = TRY(make_ulid());
+  row.name = spec.name;
+  row.state = "configured";
+  row.spec_json = to_json(spec);
+  row.created_ns = wall_ns();
+  row.auto_remove = spec.auto_remove;
+  return row;
 }
 
 Result<std::optional<Fd>> engine::end_and_claim(const Box::Impl& box) {

@@ -26,6 +26,9 @@ class Box::Impl final {
 
 namespace caisson::engine {
 
+/// The record of a box of this spec that is new: configured, without an image.
+Result<store::BoxRow> new_row(const BoxSpec& spec);
+
 /// An exclusive claim on a box's running: held by who starts it, then by its shim to its end.
 /// Absent when somebody holds it. Only who may start the box makes the file of it (`make`): who
 /// finds none may be looking at a box that is just being removed.

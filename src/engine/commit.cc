@@ -13,7 +13,7 @@ Result<std::string> Box::commit(std::string_view name, std::string_view comment)
   const engine::Layout layout =
       TRY(engine::Layout::make(*this, *impl_, {.comment = std::string(comment)}));
   // The way of every image: what is packed is checked and unpacked like what comes from elsewhere.
-  std::string id = TRY(engine::take_nameless(impl_->runtime, "oci:" + layout.path(), {}));
+  std::string id = TRY(engine::take_nameless(impl_->runtime, "oci:" + TRY(layout.place()), {}));
   if (!name.empty())
     TRY(Images(std::make_shared<const Images::Impl>(impl_->runtime)).tag(id, name));
   impl_->runtime->audit.add("box_committed", impl_->id,

@@ -192,14 +192,11 @@ Result<Answer> Files::Impl::receive(const Request& request,
   return std::move(*answered);
 }
 
-void Files::Impl::tell(std::string_view way, std::string_view path,
-                       const Result<std::uint64_t>& bytes) const {
-  engine::tell_files(*box_->runtime, box_->id, way, path, bytes);
-}
-
 Result<> Files::Impl::told(std::string_view way, std::string_view path,
                            const Result<Answer>& answer) const {
-  tell(way, path, answer ? Result<std::uint64_t>(answer->copied.bytes) : answer.error());
+  engine::tell_files(
+      *box_->runtime, box_->id, way, path,
+      answer ? Result<std::uint64_t>(answer->copied.bytes) : Result<std::uint64_t>(answer.error()));
   if (!answer) return answer.error();
   return {};
 }
@@ -240,25 +237,24 @@ Result<std::string> Files::read(std::string_view path, std::uint64_t offset, std
                         .path = std::string(path),
                         .offset = offset,
                         .length = max < INT64_MAX ? max + 1 : INT64_MAX};
-  TRY(impl_->ask(request, [&](std::string_view bytes) -> Result<> {
+  const Result<Answer> answer = impl_->ask(request, [&](std::string_view bytes) -> Result<> {
     too_large = too_large || bytes.size() > max - content.size();
     if (!too_large) content += bytes;
     return {};
-  }));
+  });
+  TRY(impl_->told("out", path, answer));
   if (too_large)
     return make_error(Code::kResourceExhausted, "file_too_large",
                       format("read '{}': it has more than {} bytes", path, max));
-  impl_->tell("out", path, content.size());
   return content;
 }
 
 Result<std::uint64_t> Files::read_to(std::string_view path, int fd) {
-  const Answer answer =
-      TRY(impl_->ask({.op = Op::kRead, .path = std::string(path)}, [&](std::string_view bytes) {
-        return write_all(fd, bytes, "file's content");
-      }));
-  impl_->tell("out", path, answer.copied.bytes);
-  return answer.copied.bytes;
+  const Result<Answer> answer =
+      impl_->ask({.op = Op::kRead, .path = std::string(path)},
+                 [&](std::string_view bytes) { return write_all(fd, bytes, "file's content"); });
+  TRY(impl_->told("out", path, answer));
+  return answer->copied.bytes;
 }
 
 namespace {

@@ -34,9 +34,8 @@ class Files::Impl final {
   /// The session itself, for a watch.
   engine::Channel& session() { return session_; }
   const std::shared_ptr<const Box::Impl>& box() const { return box_; }
-  /// The audit log's entry of something that was done, or that failed and may be done in part.
-  void tell(std::string_view way, std::string_view path, const Result<std::uint64_t>& bytes) const;
-  /// The same, and the error if it is one.
+  /// Writes the audit log's entry of something that was done, or that failed and may be done in
+  /// part; the error if it is one.
   Result<> told(std::string_view way, std::string_view path,
                 const Result<files::Answer>& answer) const;
 

@@ -158,6 +158,12 @@ Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
   return layers;
 }
 
+std::vector<std::string> paths_of(const Rootfs& rootfs) {
+  std::vector<std::string> paths;
+  for (const std::string& lower : rootfs.lowers) paths.push_back(lower_path(rootfs, lower));
+  return paths;
+}
+
 Result<std::vector<store::BoxLayer>> adopt_tree(const Runtime::Impl& runtime,
                                                 const std::string& chain_id) {
   store::BoxLayer layer{TRY(make_ulid()), false, 0};

@@ -29,6 +29,9 @@ Result<> replace_layers(const Runtime::Impl& runtime, const store::BoxRow& row,
 Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
                    const std::vector<store::BoxLayer>& layers);
 
+/// The paths of its lower trees, topmost first.
+std::vector<std::string> paths_of(const Rootfs& rootfs);
+
 /// The tree of an image's layer as one of a box.
 Result<std::vector<store::BoxLayer>> adopt_tree(const Runtime::Impl& runtime,
                                                 const std::string& chain_id);

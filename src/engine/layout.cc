@@ -38,12 +38,6 @@ std::string oci_media_type(const std::string& type) {
   return oci;
 }
 
-std::vector<std::string> paths_of(const Rootfs& rootfs) {
-  std::vector<std::string> paths;
-  for (const std::string& lower : rootfs.lowers) paths.push_back(lower_path(rootfs, lower));
-  return paths;
-}
-
 /// Compresses what goes through it, or not, and knows the digests of both sides.
 class LayerFile final {
  public:
@@ -200,8 +194,7 @@ Result<> Layout::add_documents(const store::BoxRow& row, const BoxSpec& spec,
   return {};
 }
 
-/// The same as files: what is a file already gets one more name.
-Result<> Layout::place() const {
+Result<std::string> Layout::place() const {
   for (const char* directory : {"", "/blobs", "/blobs/sha256"}) {
     const std::string made = path() + directory;
     if (::mkdir(made.c_str(), 0755) < 0 && errno != EEXIST)
@@ -217,7 +210,7 @@ Result<> Layout::place() const {
       return sys_error("link to", file.path);
     }
   }
-  return {};
+  return path();
 }
 
 namespace {
@@ -263,7 +256,6 @@ Result<Layout> Layout::make(Box box, const Box::Impl& impl, const LayoutOptions&
   if (!row.image.empty()) TRY(layout.add_base(row));
   TRY(layout.add_layer(impl, row, spec, snapshot->layers, options.compress));
   TRY(layout.add_documents(row, spec, options));
-  TRY(layout.place());
   return layout;
 }
 

@@ -24,8 +24,8 @@ class Layout final {
   /// `no_image` without `with_box` for a box of `host:`.
   static Result<Layout> make(Box box, const Box::Impl& impl, const LayoutOptions& options);
 
-  /// The path of the layout.
-  std::string path() const;
+  /// Makes it a directory of files, what is a file already by a link. Returns its path.
+  Result<std::string> place() const;
   /// All of it as a tar archive.
   Result<> write(const files::Sink& sink) const;
 
@@ -43,7 +43,7 @@ class Layout final {
   Result<> add_documents(const store::BoxRow& row, const BoxSpec& spec,
                          const LayoutOptions& options);
   std::string add_blob(std::string content);
-  Result<> place() const;
+  std::string path() const;
 
   const Runtime::Impl* runtime_;
   Staging staging_;

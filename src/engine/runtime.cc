@@ -57,13 +57,7 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
   if (container::limits_need_host(spec))
     TRY(container::check_limits(spec, TRY(sys::detect_cgroups())));
-  store::BoxRow row;
-  row.id = TRY(make_ulid());
-  row.name = spec.name;
-  row.state = "configured";
-  row.spec_json = to_json(real);
-  row.created_ns = wall_ns();
-  row.auto_remove = spec.auto_remove;
+  store::BoxRow row = TRY(engine::new_row(real));
   row.image = image.id;
   row.rootfs_json = image.rootfs_json;
   TRY(impl_->state.insert(row));

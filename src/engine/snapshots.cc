@@ -178,12 +178,7 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
                             : TRY(caisson::find_snapshot(*impl_, options.snapshot)).layers;
   std::vector<store::BoxRow> rows;
   for (unsigned i = 0; i < options.count; ++i) {
-    store::BoxRow row;
-    row.id = TRY(make_ulid());
-    row.state = "configured";
-    row.spec_json = to_json(spec);
-    row.created_ns = wall_ns();
-    row.auto_remove = spec.auto_remove;
+    store::BoxRow row = TRY(engine::new_row(spec));
     row.image = source.image;
     row.rootfs_json = source.rootfs_json;
     row.generation = TRY(make_ulid());
@@ -204,12 +199,6 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
 }
 
 namespace {
-
-std::vector<std::string> paths_of(const Rootfs& rootfs) {
-  std::vector<std::string> paths;
-  for (const std::string& lower : rootfs.lowers) paths.push_back(lower_path(rootfs, lower));
-  return paths;
-}
 
 /// An ordinary user's shim reads what belongs to the ids of boxes.
 Result<std::vector<Change>> compare_as_box(const Runtime::Impl& runtime,
@@ -258,7 +247,7 @@ Result<std::vector<Change>> Box::diff(std::string_view snapshot) const {
     before = engine::with_layers(runtime, std::move(before),
                                  TRY(caisson::find_snapshot(*impl_, snapshot)).layers);
   Rootfs after = TRY(engine::root_of(runtime, row, spec)).rootfs;
-  backend::DiffRequest request{paths_of(before), paths_of(after)};
+  backend::DiffRequest request{engine::paths_of(before), engine::paths_of(after)};
   const std::string written = runtime.layout.box(row.id) + "/" + writable_name(after);
   if (::access(written.c_str(), F_OK) == 0) {
     if (after.strategy == RootfsStrategy::kMerged) request.after.clear();

@@ -2,8 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -89,20 +87,13 @@ Result<FileInfo> info_of(int entry, std::string name) {
   return info;
 }
 
-Result<Root> Root::open(const std::string& path) {
-  return Root(TRY(open_fd(path, O_PATH | O_DIRECTORY)));
-}
+Result<Root> Root::open(const std::string& path) { return Root(TRY(sys::Dir::open(path))); }
 
 Result<Fd> Root::open_at(const std::string& path, int flags) const {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  for (int tries = 0;; ++tries) {
-    Fd fd(static_cast<int>(::syscall(SYS_openat2, fd_.get(), path.c_str(), &how, sizeof how)));
-    if (fd) return fd;
-    // A rename somewhere in the box at the same moment, openat2(2).
-    if (errno != EAGAIN || tries == 64) return path_error("open", path);
-  }
+  Result<Fd> fd = dir_.open_at(path, flags);
+  if (fd) return fd;
+  errno = fd.error().sys_errno;
+  return path_error("open", path);
 }
 
 Result<Place> Root::place(std::string path, bool follow) const {

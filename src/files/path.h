@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "caisson/files.h"
+#include "sys/dir.h"
 
 namespace caisson::files {
 
@@ -64,8 +65,8 @@ class Root final {
 
  private:
   static const int kDirectory;
-  explicit Root(Fd fd) : fd_(std::move(fd)) {}
-  Fd fd_;
+  explicit Root(sys::Dir dir) : dir_(std::move(dir)) {}
+  sys::Dir dir_;
 };
 
 }  // namespace caisson::files

@@ -46,6 +46,7 @@ class Watcher final {
     const int id = ::inotify_add_watch(inotify_.get(),
                                        format("/proc/self/fd/{}", found->get()).c_str(), kMask);
     if (id < 0) return path_error("watch", path);
+    if (must_be) top_ = id;
     paths_[id] = path;
     if (paths_.size() > kMostWatches)
       return make_error(Code::kResourceExhausted, "watch_limit",
@@ -95,12 +96,12 @@ class Watcher final {
     if (told.path.empty()) told.path = "/";
     told.is_directory = (event.mask & IN_ISDIR) != 0;
     // Of a directory below, the one above tells too.
-    if (about_itself && told.is_directory && deep_ && found != paths_.begin()) return {};
+    if (about_itself && told.is_directory && deep_ && event.wd != top_) return {};
     if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0) {
       told.kind = FileEventKind::kCreated;
     } else if ((event.mask & (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
       told.kind = FileEventKind::kRemoved;
-      if (about_itself && found != paths_.begin()) return {};
+      if (about_itself && event.wd != top_) return {};
     }
     TRY(send(told));
     if (told.kind == FileEventKind::kCreated && told.is_directory && deep_)
@@ -114,6 +115,7 @@ class Watcher final {
   const Root& root_;
   bool deep_;
   Fd inotify_;
+  int top_ = -1;  ///< of what was asked for
   std::map<int, std::string> paths_;
 };
 

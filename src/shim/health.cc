@@ -10,12 +10,6 @@
 #include "shim/shim.h"
 
 namespace caisson::shim {
-namespace {
-
-constexpr std::size_t kMostOutput = 4096;
-
-}  // namespace
-
 void Shim::start_health() {
   if (!box_.spec.health) return;
   failures_ = 0;
@@ -44,7 +38,7 @@ void Shim::check_health() {
         std::move(stdio));
   };
   if (Result<> spawned = spawn(); !spawned) {
-    health_output_ = spawned.error().message;
+    health_output_ = spawned.error().message.substr(0, kMostHealthOutput);
     return on_health_ended({});
   }
   Process& process = processes_[next_process_];
@@ -66,7 +60,7 @@ void Shim::read_health() {
       health_pipe_.reset();
       return;
     }
-    const std::size_t room = kMostOutput - health_output_.size();
+    const std::size_t room = kMostHealthOutput - health_output_.size();
     health_output_.append(buffer, std::min<std::size_t>(room, static_cast<std::size_t>(n)));
   }
 }

@@ -171,7 +171,7 @@ void Shim::on_failed(ProcessId id, const Error& error) {
   if (id == kMainProcess) return fail_start(error);
   if (processes_[id].kind == Process::Kind::kHealth) {
     processes_.erase(id);
-    health_output_ = error.message;
+    health_output_ = error.message.substr(0, kMostHealthOutput);
     return on_health_ended({});
   }
   tell_exec_failed(id, error);
@@ -309,6 +309,16 @@ void Shim::finish() {
   record.exit.output_bytes = main_output().total() - output_before_;
   record.exit.output_dropped_bytes = log_->dropped() - dropped_before_;
   record.finished_ns = wall_ns();
+  if (restarts(record.exit)) {
+    last_run_ = record;
+    end_execs();
+    return begin_again();
+  }
+  finish_with(record);
+}
+
+/// What ran beside the main process ended with it.
+void Shim::end_execs() {
   for (auto& [id, process] : processes_) {
     if (id == kMainProcess) continue;
     drain_carried(id);
@@ -320,11 +330,6 @@ void Shim::finish() {
     tell_exec_ended(id, info);
     send_exits(id, info);
   }
-  if (restarts(record.exit)) {
-    last_run_ = record;
-    return begin_again();
-  }
-  finish_with(record);
 }
 
 /// The record is written before anybody is told, so that no client knows more than the next process
@@ -334,6 +339,7 @@ void Shim::finish_with(const backend::EndedRecord& record) {
   [[maybe_unused]] Result<> kept = keep_record(backend::encode_ended(record));
   tell_ended(record.exit);
   close_listener();
+  end_execs();
   send_exits(kMainProcess, record.exit);
   flush_all();
   // Clients commit the end meanwhile, and wait for us to leave.

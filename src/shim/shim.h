@@ -130,6 +130,7 @@ class Shim final {
   void end_sandbox();
   void finish();
   void finish_at_rest();
+  void end_execs();
   void finish_with(const backend::EndedRecord& record);
   /// Calls `handler` unless another run of the main process has begun, or all is over.
   void after_in_run(std::int64_t ns, std::function<void()> handler);
@@ -184,6 +185,7 @@ class Shim final {
   std::int64_t restart_delay_ns_ = 0;
   unsigned failures_ = 0;  ///< of the health check, in a row
   bool was_healthy_ = false;
+  static constexpr std::size_t kMostHealthOutput = 4096;
   std::string health_output_;
   Fd health_pipe_;
   std::optional<backend::Started> started_;
