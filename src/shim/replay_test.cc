@@ -89,7 +89,9 @@ TEST(Replay, RandomWritesAndReaders) {
       read_all(replay, late, tail, 1 + random() % 50);
       for (std::size_t s = 0; s < 2; ++s) {
         EXPECT_TRUE(all[s].ends_with(tail.streams[s]));
-        if (tail.first[s] != UINT64_MAX) EXPECT_GE(tail.first[s], wanted[s]);
+        if (tail.first[s] != UINT64_MAX) {
+          EXPECT_GE(tail.first[s], wanted[s]);
+        }
       }
       if (testing::Test::HasFailure()) return;
     }
