@@ -8,6 +8,7 @@
 #include "caisson/exit_info.h"  // IWYU pragma: export
 #include "caisson/image.h"      // IWYU pragma: export
 #include "caisson/limits.h"     // IWYU pragma: export
+#include "caisson/profile.h"    // IWYU pragma: export
 #include "caisson/result.h"     // IWYU pragma: export
 #include "caisson/runtime.h"    // IWYU pragma: export
 #include "caisson/spec.h"       // IWYU pragma: export

@@ -16,8 +16,16 @@
 
 namespace caisson {
 
-/// How strongly a box is separated from the host. This version has `container`.
-enum class Isolation { kContainer };
+/// How strongly a box is separated from the host, the weakest first. See docs/isolation.md.
+enum class Isolation {
+  /// Not at all: an ordinary process of the caller's, with an environment, limits and an account of
+  /// its own. What `HostAccess` lists is enforced when anything is listed.
+  kUnsafeHost,
+  /// Landlock, a system-call filter, no_new_privs and no capability: the caller's ids, the host's
+  /// paths. Needs neither root nor user namespaces.
+  kProcess,
+  kContainer,  ///< namespaces, cgroups, a root of its own
+};
 
 /// A named set of defaults (capabilities, limits, root access). See docs/profiles.md.
 enum class Profile {
@@ -65,16 +73,31 @@ struct HealthCheck {
   friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
-enum class MountType { kBind, kTmpfs };
+enum class MountType {
+  kBind,    ///< a file or directory of the host
+  kVolume,  ///< a named volume of the home (see volume.h); made when there is none
+  kTmpfs,
+};
 
-/// One mount in a box. `target` is an absolute path inside. A bind's `source` is an absolute
-/// path of an existing file or directory on the host; symbolic links in it are followed when the
-/// box is created, and one that appears later makes a start fail (`mount_source_unsafe`).
+/// Whether files of a bind or volume that belong to its owner on the host belong to the box's user
+/// inside, and what the user writes to the owner: by an id-mapped mount that swaps the two
+/// (mount_setattr(2)). An ordinary user's boxes do it by their user namespace.
+enum class IdMapping {
+  kAuto,     ///< when they differ; a warning in BoxInfo where this host or file system cannot
+  kRequire,  ///< an error (`idmap_unavailable`) where it cannot
+  kOff,
+};
+
+/// One mount in a box. `target` is an absolute path inside. A bind's `source` is an absolute path
+/// of an existing file or directory on the host, a directory when it ends in '/'; symbolic links in
+/// it are followed when the box is created, and one that appears later makes a start fail
+/// (`mount_source_unsafe`). A volume's `source` is its name.
 struct Mount {
   MountType type = MountType::kBind;
-  std::string source;  ///< bind only
+  std::string source;  ///< not of a tmpfs
   std::string target;
   bool read_only = false;
+  IdMapping idmap = IdMapping::kAuto;       ///< binds and volumes; not when read-only
   std::optional<std::uint64_t> size_bytes;  ///< tmpfs only
   std::optional<std::uint64_t> inodes;      ///< tmpfs only
   std::optional<unsigned> mode;             ///< tmpfs only, e.g. 01777
@@ -87,7 +110,25 @@ enum class SeccompMode { kProfile, kCustom, kUnconfined };
 struct SecurityOptions {
   SeccompMode seccomp = SeccompMode::kProfile;
   std::string seccomp_policy;  ///< kCustom: the text of a policy in Docker's JSON format
+  /// Capabilities of root in the box, beside the profile's or without them: "CAP_NET_RAW",
+  /// "NET_RAW" or "ALL". They act on the box's own ids and files only. Docker's order: "ALL" is
+  /// dropped first.
+  std::set<std::string> cap_add, cap_drop;
+  std::optional<bool> no_new_privileges;  ///< absent: the profile's
   friend bool operator==(const SecurityOptions&, const SecurityOptions&) = default;
+};
+
+/// What a box without a root of its own may use of the host: isolation `process` beside what
+/// `host:` always shows (programs, libraries, public configuration) and a directory of the box's
+/// own; isolation `host` everything, unless something is listed. Absolute paths of what exists when
+/// the box starts; symbolic links in them are followed when the box is created.
+struct HostAccess {
+  std::vector<std::string> read;                         ///< files, or everything below directories
+  std::vector<std::string> write;                        ///< the same, and change, make and remove
+  std::vector<std::string> execute;                      ///< read, and run as programs
+  std::vector<std::uint16_t> connect_ports, bind_ports;  ///< TCP
+  bool empty() const { return *this == HostAccess{}; }
+  friend bool operator==(const HostAccess&, const HostAccess&) = default;
 };
 
 /// A box as a value. Only `source` and `command` are needed:
@@ -113,10 +154,15 @@ struct BoxSpec {
   std::map<std::string, std::string> env;
   std::string workdir;  ///< absolute, inside; empty: the image's, /workspace for host:, else /
   std::string user;     ///< `UID[:GID]` or `NAME[:GROUP]`, empty: the image's, else root
-  std::vector<std::string> groups;  ///< supplementary groups, names or numbers
-  std::string hostname;             ///< empty: `caisson`
-  bool read_only_root = false;
+  std::vector<std::string> groups;     ///< supplementary groups, names or numbers
+  std::string hostname;                ///< empty: `caisson`
+  std::optional<bool> read_only_root;  ///< absent: the profile's
   std::vector<Mount> mounts;
+  /// Paths that stay as they are, also when they are not there at the start: absolute ones in the
+  /// box, or relative ones below every writable bind. One that ends in '/' is a directory.
+  std::vector<std::string> protect;
+  std::optional<bool> protect_defaults;  ///< those of the profile too; absent: yes
+  HostAccess access;                     ///< isolations `process` and `host`
   Limits limits;
   Network network = Network::kNone;
   SecurityOptions security;
@@ -180,9 +226,11 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
 Result<int> parse_signal(std::string_view text);
 /// "SIZE" or "SIZE:kill", "SIZE:rotate", "SIZE:stop-collecting".
 Result<OutputLimit> parse_output_limit(std::string_view text);
-/// "type=bind,source=/a,target=/b,readonly" or "type=tmpfs,target=/t,size=64m,mode=1777".
+/// "type=bind,source=/a,target=/b,readonly,idmap=off", "type=volume,source=NAME,target=/b" or
+/// "type=tmpfs,target=/t,size=64m,mode=1777".
 Result<Mount> parse_mount(std::string_view text);
-/// "/host:/box[:ro|rw]". A relative host path is taken from `base`.
+/// "/host:/box[:OPTIONS]" or "NAME:/box[:OPTIONS]", OPTIONS of ro, rw and idmap=auto|require|off,
+/// separated by commas. A relative host path has a '/' and is taken from `base`.
 Result<Mount> parse_volume(std::string_view text, std::string_view base);
 /// "/path[:size=64m,mode=1777,inodes=1000,ro]".
 Result<Mount> parse_tmpfs(std::string_view text);
@@ -196,9 +244,12 @@ Result<IdleAction> parse_idle_action(std::string_view text);
 /// its length), or empty.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
-/// JSON of a spec, as kept in the state and shown by `inspect`; and back. `from_json` refuses
-/// unknown fields with a "did you mean".
+/// JSON of a spec, as kept in the state and shown by `inspect`; and back
+/// (docs/formats/box.schema.json). `from_json` refuses unknown fields with a "did you mean".
+/// Sizes and times may be written as people do: "64m", "1m30s".
 std::string to_json(const BoxSpec& spec);
 Result<BoxSpec> box_spec_from_json(std::string_view json);
+/// The same fields in YAML 1.2, of which JSON is a part. `yaml_invalid`, with line and column.
+Result<BoxSpec> box_spec_from_yaml(std::string_view yaml);
 
 }  // namespace caisson

@@ -49,6 +49,7 @@ Result<> read_value(const nlohmann::json& value, OutputLimit& out, const Context
 Result<> read_value(const nlohmann::json& value, Limits& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, Mount& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, SecurityOptions& out, const Context& context);
+Result<> read_value(const nlohmann::json& value, HostAccess& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, RestartPolicy& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, HealthCheck& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, BoxSpec& out, const Context& context);
@@ -58,7 +59,7 @@ Result<> read_value(const nlohmann::json& value, ExitInfo& out, const Context& c
 Result<> read_value(const nlohmann::json& value, StageTiming& out, const Context& context);
 
 template <class T>
-  requires std::same_as<T, int> || std::same_as<T, unsigned>
+  requires std::same_as<T, int> || std::same_as<T, unsigned> || std::same_as<T, std::uint16_t>
 Result<> read_value(const nlohmann::json& value, T& out, const Context& context) {
   std::int64_t number = 0;
   TRY(read_value(value, number, context));

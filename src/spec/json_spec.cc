@@ -8,6 +8,10 @@ namespace {
 
 using nlohmann::json;
 
+json encode(const std::set<std::string>& words) {
+  return spec::encode(std::vector<std::string>(words.begin(), words.end()));
+}
+
 json encode(const OutputLimit& limit) {
   json object;
   object["max_bytes"] = limit.max_bytes;
@@ -21,6 +25,7 @@ json encode(const Mount& mount) {
   if (!mount.source.empty()) object["source"] = encode_text(mount.source);
   object["target"] = encode_text(mount.target);
   object["read_only"] = mount.read_only;
+  if (mount.type != MountType::kTmpfs) object["idmap"] = name_of(mount.idmap);
   put(object, "size_bytes", mount.size_bytes);
   put(object, "inodes", mount.inodes);
   put(object, "mode", mount.mode);
@@ -32,7 +37,18 @@ json encode(const SecurityOptions& security) {
   object["seccomp"] = name_of(security.seccomp);
   if (!security.seccomp_policy.empty())
     object["seccomp_policy"] = encode_text(security.seccomp_policy);
+  object["cap_add"] = encode(security.cap_add);
+  object["cap_drop"] = encode(security.cap_drop);
+  put(object, "no_new_privileges", security.no_new_privileges);
   return object;
+}
+
+json encode(const HostAccess& access) {
+  return {{"read", spec::encode(access.read)},
+          {"write", spec::encode(access.write)},
+          {"execute", spec::encode(access.execute)},
+          {"connect_ports", access.connect_ports},
+          {"bind_ports", access.bind_ports}};
 }
 
 json encode(const RestartPolicy& restart) {
@@ -93,6 +109,7 @@ Result<> read_value(const json& value, Mount& out, const Context& context) {
   in.field("source", out.source);
   in.required("target", out.target);
   in.field("read_only", out.read_only);
+  in.field("idmap", out.idmap);
   in.field("size_bytes", out.size_bytes);
   in.field("inodes", out.inodes);
   in.field("mode", out.mode);
@@ -103,6 +120,19 @@ Result<> read_value(const json& value, SecurityOptions& out, const Context& cont
   ObjectReader in(value, context);
   in.field("seccomp", out.seccomp);
   in.field("seccomp_policy", out.seccomp_policy);
+  in.field("cap_add", out.cap_add);
+  in.field("cap_drop", out.cap_drop);
+  in.field("no_new_privileges", out.no_new_privileges);
+  return in.finish();
+}
+
+Result<> read_value(const json& value, HostAccess& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("read", out.read);
+  in.field("write", out.write);
+  in.field("execute", out.execute);
+  in.field("connect_ports", out.connect_ports);
+  in.field("bind_ports", out.bind_ports);
   return in.finish();
 }
 
@@ -141,6 +171,9 @@ Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
   in.field("hostname", out.hostname);
   in.field("read_only_root", out.read_only_root);
   in.field("mounts", out.mounts);
+  in.field("protect", out.protect);
+  in.field("protect_defaults", out.protect_defaults);
+  in.field("access", out.access);
   in.field("limits", out.limits);
   in.field("network", out.network);
   in.field("security", out.security);
@@ -206,8 +239,11 @@ json encode(const BoxSpec& spec) {
   object["user"] = encode_text(spec.user);
   object["groups"] = encode(spec.groups);
   object["hostname"] = encode_text(spec.hostname);
-  object["read_only_root"] = spec.read_only_root;
+  put(object, "read_only_root", spec.read_only_root);
   object["mounts"] = encode_range(spec.mounts);
+  object["protect"] = encode(spec.protect);
+  put(object, "protect_defaults", spec.protect_defaults);
+  if (!spec.access.empty()) object["access"] = encode(spec.access);
   object["limits"] = encode(spec.limits);
   object["network"] = name_of(spec.network);
   object["security"] = encode(spec.security);
@@ -222,8 +258,7 @@ json encode(const BoxSpec& spec) {
   put(object, "max_lifetime_ns", spec.max_lifetime);
   if (spec.health) object["health"] = encode(*spec.health);
   object["replay_bytes"] = spec.replay_bytes;
-  object["allow_missing"] =
-      encode(std::vector<std::string>(spec.allow_missing.begin(), spec.allow_missing.end()));
+  object["allow_missing"] = encode(spec.allow_missing);
   return object;
 }
 

@@ -31,7 +31,8 @@ BoxSpec full_spec() {
   s.hostname = "h";
   s.read_only_root = true;
   s.mounts = {
-      {.source = "/\x80", .target = "/b", .read_only = true},
+      {.source = "/\x80", .target = "/b", .read_only = true, .idmap = IdMapping::kRequire},
+      {.type = MountType::kVolume, .source = "v", .target = "/v", .idmap = IdMapping::kOff},
       {.type = MountType::kTmpfs, .target = "/t", .size_bytes = 1, .inodes = 2, .mode = 01777}};
   s.limits = {.memory_bytes = ~0ull,
               .pids = 2,
@@ -46,7 +47,10 @@ BoxSpec full_spec() {
               .tmpfs_inodes = 11,
               .output = {12, OutputAction::kKill}};
   s.network = Network::kUnsafeHostNetwork;
-  s.security = {SeccompMode::kCustom, "{\"x\":1}"};
+  s.security = {SeccompMode::kCustom, "{\"x\":1}", {"NET_RAW"}, {"ALL"}, false};
+  s.protect = {"/a", ".b/"};
+  s.protect_defaults = false;
+  s.access = {{"/r"}, {"/w", "/\x80"}, {"/x"}, {80, 65535}, {8080}};
   s.tty = s.open_stdin = s.auto_remove = true;
   s.labels = {{"k", "v"}, {"", "\xe4"}};
   s.stop_signal = "INT";

@@ -4,7 +4,9 @@ namespace caisson {
 namespace spec {
 
 std::span<const Name<Isolation>> names(Isolation) {
-  static constexpr Name<Isolation> kNames[] = {{Isolation::kContainer, "container"}};
+  static constexpr Name<Isolation> kNames[] = {{Isolation::kUnsafeHost, "host"},
+                                               {Isolation::kProcess, "process"},
+                                               {Isolation::kContainer, "container"}};
   return kNames;
 }
 
@@ -21,8 +23,14 @@ std::span<const Name<Network>> names(Network) {
 }
 
 std::span<const Name<MountType>> names(MountType) {
-  static constexpr Name<MountType> kNames[] = {{MountType::kBind, "bind"},
-                                               {MountType::kTmpfs, "tmpfs"}};
+  static constexpr Name<MountType> kNames[] = {
+      {MountType::kBind, "bind"}, {MountType::kVolume, "volume"}, {MountType::kTmpfs, "tmpfs"}};
+  return kNames;
+}
+
+std::span<const Name<IdMapping>> names(IdMapping) {
+  static constexpr Name<IdMapping> kNames[] = {
+      {IdMapping::kAuto, "auto"}, {IdMapping::kRequire, "require"}, {IdMapping::kOff, "off"}};
   return kNames;
 }
 

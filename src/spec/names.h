@@ -26,6 +26,7 @@ std::span<const Name<Isolation>> names(Isolation);
 std::span<const Name<Profile>> names(Profile);
 std::span<const Name<Network>> names(Network);
 std::span<const Name<MountType>> names(MountType);
+std::span<const Name<IdMapping>> names(IdMapping);
 std::span<const Name<SeccompMode>> names(SeccompMode);
 std::span<const Name<OutputAction>> names(OutputAction);
 std::span<const Name<PullPolicy>> names(PullPolicy);

@@ -89,14 +89,27 @@ Result<bool> apply_tmpfs_option(const Input& input, std::string_view key, const 
 }
 
 Result<MountType> read_type(const Input& input, std::string_view text) {
-  if (text == "volume" || text == "image")
+  if (text == "image")
     return make_error(Code::kUnimplemented, input.reason,
                       format("parse {} {}: mounts of type '{}' are not in this version", input.what,
                              quote(input.text), text),
-                      "use type=bind with a directory of the host, or type=tmpfs");
+                      "use type=bind with a directory of the host, type=volume or type=tmpfs");
   if (const auto type = spec::find_named<MountType>(text)) return *type;
   return input.fault(format("unknown type {}", quote(text)),
                      spec::suggest(text, spec::all_names<MountType>(), "types"));
+}
+
+Result<IdMapping> read_idmap(const Input& input, std::string_view text) {
+  if (const auto mapping = spec::find_named<IdMapping>(text)) return *mapping;
+  return input.fault(format("unknown idmap {}", quote(text)),
+                     spec::suggest(text, spec::all_names<IdMapping>(), "values"));
+}
+
+/// A slash at the end of a host path stays: it says that a directory is meant.
+std::string tidy_host_path(std::string_view path) {
+  std::string tidy = spec::tidy_path(path);
+  if (path.ends_with('/') && !tidy.ends_with('/')) tidy += '/';
+  return tidy;
 }
 
 Result<> apply_mount_option(const Input& input, std::string_view key, const Option& option,
@@ -105,15 +118,18 @@ Result<> apply_mount_option(const Input& input, std::string_view key, const Opti
     const std::string_view text = TRY(read_value(input, option));
     mount.type = TRY(read_type(input, text));
   } else if (key == "source") {
-    mount.source = spec::tidy_path(TRY(read_value(input, option)));
+    mount.source = TRY(read_value(input, option));
   } else if (key == "target") {
     mount.target = spec::tidy_path(TRY(read_value(input, option)));
+  } else if (key == "idmap") {
+    const std::string_view text = TRY(read_value(input, option));
+    mount.idmap = TRY(read_idmap(input, text));
   } else if (!TRY(apply_tmpfs_option(input, key, option, mount))) {
     return input.fault(
         format("unknown option {}", quote(option.key)),
         spec::suggest(option.key,
                       {"type", "source", "src", "target", "dst", "destination", "readonly", "ro",
-                       "size", "tmpfs-size", "mode", "tmpfs-mode", "inodes"},
+                       "idmap", "size", "tmpfs-size", "mode", "tmpfs-mode", "inodes"},
                       "options"));
   }
   return {};
@@ -125,15 +141,33 @@ Result<> refuse_repeated(const Input& input, std::string_view key,
   return {};
 }
 
-/// A host path without a slash would be a named volume in Docker's spelling.
+/// A host path without a slash is a named volume in Docker's spelling.
 bool is_volume_name(std::string_view host) {
   return host.find('/') == std::string_view::npos && host != "." && host != "..";
 }
 
-Result<bool> read_access(const Input& input, std::string_view word) {
-  if (word == "ro") return true;
-  if (word == "rw") return false;
-  return input.fault(format("unknown option {}", quote(word)), "known options: ro, rw");
+Result<> apply_volume_option(const Input& input, std::string_view word, Mount& mount) {
+  const Option option = to_option(word);
+  if (word == "ro" || word == "rw") {
+    mount.read_only = word == "ro";
+  } else if (option.key == "idmap") {
+    const std::string_view text = TRY(read_value(input, option));
+    mount.idmap = TRY(read_idmap(input, text));
+  } else {
+    return input.fault(format("unknown option {}", quote(word)),
+                       "known options: ro, rw, idmap=auto|require|off");
+  }
+  return {};
+}
+
+Result<> apply_volume_options(const Input& input, std::string_view words, Mount& mount) {
+  std::set<std::string_view> seen;
+  for (std::string_view word : spec::split(words, ',')) {
+    const std::string_view key = to_option(word).key;
+    TRY(refuse_repeated(input, key == "rw" ? "ro" : key, seen));
+    TRY(apply_volume_option(input, word, mount));
+  }
+  return {};
 }
 
 }  // namespace
@@ -148,7 +182,9 @@ Result<Mount> parse_mount(std::string_view text) {
     TRY(refuse_repeated(input, key, seen));
     TRY(apply_mount_option(input, key, option, mount));
   }
-  if (!seen.contains("type")) return input.fault("type is missing", "type=bind or type=tmpfs");
+  if (!seen.contains("type"))
+    return input.fault("type is missing", "type=bind, type=volume or type=tmpfs");
+  if (mount.type == MountType::kBind) mount.source = tidy_host_path(mount.source);
   TRY(spec::check_mount(mount));
   return mount;
 }
@@ -160,20 +196,23 @@ Result<Mount> parse_volume(std::string_view text, std::string_view base) {
     return input.fault("not of the form /host:/box[:ro|rw]",
                        parts.size() == 1 ? "for a directory in memory use --tmpfs" : "");
   if (parts[0].empty()) return input.fault("the host path is empty");
-  if (is_volume_name(parts[0]))
-    return make_error(Code::kUnimplemented, input.reason,
-                      format("parse volume {}: named volumes are not in this version", quote(text)),
-                      format("for a directory write ./{}:{}", parts[0], parts[1]));
   if (!spec::is_absolute(parts[1])) return input.fault("the path in the box is not absolute");
   Mount mount;
-  if (spec::is_absolute(parts[0])) {
-    mount.source = spec::tidy_path(parts[0]);
+  if (is_volume_name(parts[0])) {
+    mount.type = MountType::kVolume;
+    mount.source = parts[0];
+    if (Result<> fits = spec::check_volume_name(parts[0]); !fits)
+      return input.fault(format("{} is neither a path nor a volume's name", quote(parts[0])),
+                         format("for a directory write ./{}:{}", parts[0], parts[1]));
+  } else if (spec::is_absolute(parts[0])) {
+    mount.source = tidy_host_path(parts[0]);
   } else {
     if (!spec::is_absolute(base)) return input.fault("a relative host path has no base here");
     mount.source = spec::resolve_textually(base, parts[0]);
+    if (parts[0].ends_with('/') && mount.source != "/") mount.source += '/';
   }
   mount.target = spec::tidy_path(parts[1]);
-  if (parts.size() == 3) mount.read_only = TRY(read_access(input, parts[2]));
+  if (parts.size() == 3) TRY(apply_volume_options(input, parts[2], mount));
   return mount;
 }
 

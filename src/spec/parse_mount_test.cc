@@ -67,7 +67,7 @@ TEST(ParseMount, Bad) {
                           "type=tmpfs,target=/t,inodes=x",
                           "type=bnd,source=/a,target=/b"})
     EXPECT_EQ(reason_of(parse_mount(bad)), "mount_invalid") << bad;
-  EXPECT_EQ(parse_mount("type=volume,source=v,target=/b").error().code, Code::kUnimplemented);
+  EXPECT_EQ(parse_mount("type=image,source=v,target=/b").error().code, Code::kUnimplemented);
   EXPECT_EQ(parse_mount("type=bind,sorce=/a,target=/b").error().hint, "did you mean 'source'?");
   EXPECT_EQ(parse_mount("type=bnd").error().hint, "did you mean 'bind'?");
 }
@@ -79,7 +79,7 @@ TEST(ParseMount, SharedMemoryCanBeReplaced) {
 
 TEST(ParseVolume, Good) {
   EXPECT_EQ(parse_volume("/a:/b", "").value(), bind("/a", "/b"));
-  EXPECT_EQ(parse_volume("/a/:/b/:ro", "").value(), bind("/a", "/b", true));
+  EXPECT_EQ(parse_volume("/a/:/b/:ro", "").value(), bind("/a/", "/b", true));
   EXPECT_EQ(parse_volume("/a:/b:rw", "").value(), bind("/a", "/b"));
   EXPECT_EQ(parse_volume("./x:/b", "/home/me").value(), bind("/home/me/x", "/b"));
   EXPECT_EQ(parse_volume("../x/y:/b", "/home/me").value(), bind("/home/x/y", "/b"));
@@ -92,9 +92,23 @@ TEST(ParseVolume, Bad) {
        {"", "/a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:rx", "/a:/b:ro:ro", ":", "::"})
     EXPECT_EQ(reason_of(parse_volume(bad, "/base")), "volume_invalid") << bad;
   EXPECT_EQ(reason_of(parse_volume("./a:/b", "")), "volume_invalid");
-  const auto named = parse_volume("data:/b", "/base");
-  EXPECT_EQ(reason_of(named), "volume_invalid");
-  EXPECT_EQ(named.error().code, Code::kUnimplemented);
+  for (const char* bad : {"-data:/b", "da ta:/b", "/a:/b:idmap=on", "/a:/b:ro,rw", "/a:/b:ro,,"})
+    EXPECT_EQ(reason_of(parse_volume(bad, "/base")), "volume_invalid") << bad;
+}
+
+TEST(ParseVolume, NamedAndMapped) {
+  EXPECT_EQ(parse_volume("data:/b", "/base").value(),
+            (Mount{.type = MountType::kVolume, .source = "data", .target = "/b"}));
+  EXPECT_EQ(parse_mount("type=volume,source=data,target=/b,idmap=require").value(),
+            (Mount{.type = MountType::kVolume,
+                   .source = "data",
+                   .target = "/b",
+                   .idmap = IdMapping::kRequire}));
+  Mount mapped = bind("/a", "/b", true);
+  mapped.idmap = IdMapping::kOff;
+  EXPECT_EQ(parse_volume("/a:/b:ro,idmap=off", "").value(), mapped);
+  EXPECT_EQ(reason_of(parse_mount("type=tmpfs,target=/b,idmap=off")), "mount_invalid");
+  EXPECT_EQ(reason_of(parse_mount("type=volume,source=..,target=/b")), "mount_invalid");
 }
 
 TEST(ParseTmpfs, GoodAndBad) {

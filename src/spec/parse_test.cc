@@ -114,7 +114,9 @@ TEST(ParseOutputLimit, GoodAndBad) {
 
 TEST(ParseWords, Isolation) {
   EXPECT_EQ(parse_isolation("container").value(), Isolation::kContainer);
-  for (const char* later : {"host", "process", "microvm", "confidential"}) {
+  EXPECT_EQ(parse_isolation("process").value(), Isolation::kProcess);
+  EXPECT_EQ(parse_isolation("host").value(), Isolation::kUnsafeHost);
+  for (const char* later : {"microvm", "confidential"}) {
     expect_fault(parse_isolation(later), "isolation_unknown", later, Code::kUnimplemented);
     EXPECT_NE(parse_isolation(later).error().message.find("is not in this version"),
               std::string::npos);

@@ -216,6 +216,7 @@ Result<> validate(const BoxSpec& spec) {
   TRY(spec::check_mounts(spec.mounts));
   TRY(spec::check_limits(spec.limits));
   TRY(check_security(spec.security));
+  TRY(spec::check_isolation(spec));
   TRY(check_labels(spec.labels));
   if (!spec.stop_signal.empty()) TRY(parse_signal(spec.stop_signal));
   if (spec.idle_timeout) TRY(spec::check_limits(Limits{.wall_time = spec.idle_timeout}));

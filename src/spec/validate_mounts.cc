@@ -31,6 +31,14 @@ Result<> check_bind(const Mount& mount) {
   return {};
 }
 
+Result<> check_volume(const Mount& mount) {
+  if (Result<> name = check_volume_name(mount.source); !name)
+    return bad_mount(mount, name.error().message, name.error().hint);
+  if (mount.size_bytes || mount.inodes || mount.mode)
+    return bad_mount(mount, "size, inodes and mode are for tmpfs only");
+  return {};
+}
+
 /// 0 is refused because the kernel takes it for "without limit".
 bool in_range(const std::optional<std::uint64_t>& number) {
   return !number || (*number >= 1 && *number <= kMaxNumber);
@@ -38,6 +46,7 @@ bool in_range(const std::optional<std::uint64_t>& number) {
 
 Result<> check_tmpfs(const Mount& mount) {
   if (!mount.source.empty()) return bad_mount(mount, "a tmpfs has no source");
+  if (mount.idmap != IdMapping::kAuto) return bad_mount(mount, "a tmpfs has no idmap");
   if (!in_range(mount.size_bytes)) return bad_mount(mount, "size is out of range");
   if (!in_range(mount.inodes)) return bad_mount(mount, "inodes is out of range");
   if (mount.mode && *mount.mode > 07777) return bad_mount(mount, "mode is out of range");
@@ -55,7 +64,36 @@ Result<> check_mount(const Mount& mount) {
   if (is_reserved(mount.target))
     return bad_mount(mount, "/proc, /sys and /dev are made by caisson",
                      "mount elsewhere; of these only /dev/shm can be replaced");
-  return mount.type == MountType::kBind ? check_bind(mount) : check_tmpfs(mount);
+  switch (mount.type) {
+    case MountType::kBind:
+      return check_bind(mount);
+    case MountType::kVolume:
+      return check_volume(mount);
+    case MountType::kTmpfs:
+      break;
+  }
+  return check_tmpfs(mount);
+}
+
+Result<> check_volume_name(std::string_view name) {
+  if (name.empty()) return invalid("name_invalid", "validate volume: it has no name");
+  return check_name(name);
+}
+
+/// Absolute in the box, or below every writable bind.
+Result<> check_protected(const std::string& path) {
+  TRY(check_no_nul("protected path", path));
+  const std::string_view name = std::string_view(path).substr(0, path.size() - path.ends_with('/'));
+  const bool canonical = is_absolute(name) ? is_canonical(name) : is_canonical(format("/{}", name));
+  if (!canonical || name.empty() || name == "/")
+    return invalid(
+        "protect_invalid",
+        format("validate protected path {}: not a path without '.', '..' and '//'", quote(path)));
+  if (is_absolute(name) && is_reserved(name))
+    return invalid("protect_invalid",
+                   format("validate protected path {}: /proc, /sys and /dev are made by caisson",
+                          quote(path)));
+  return {};
 }
 
 Result<> check_mounts(const std::vector<Mount>& mounts) {

@@ -1,0 +1,86 @@
+// What each isolation can do of what a spec may ask for.
+#include <algorithm>
+
+#include "spec/checks.h"
+#include "spec/effective.h"
+#include "spec/path.h"
+#include "spec/text.h"
+
+namespace caisson::spec {
+namespace {
+
+Error unsupported(const BoxSpec& spec, std::string_view what, std::string hint = {}) {
+  return make_error(
+      Code::kUnimplemented, "isolation_unsupported",
+      format("validate {}: the isolation '{}' cannot have it", what, to_string(spec.isolation)),
+      hint.empty() ? "use --isolation container" : std::move(hint));
+}
+
+Result<> check_access(const HostAccess& access) {
+  for (const auto* paths : {&access.read, &access.write, &access.execute})
+    for (const std::string& path : *paths) {
+      TRY(check_no_nul("allowed path", path));
+      if (!is_absolute(path) || has_parent_component(path))
+        return invalid(
+            "access_invalid",
+            format("validate allowed path {}: not absolute and free of '..'", quote(path)));
+    }
+  for (const auto* ports : {&access.connect_ports, &access.bind_ports})
+    if (std::ranges::count(*ports, 0) != 0)
+      return invalid("access_invalid", "validate allowed port 0: ports are from 1 to 65535");
+  return {};
+}
+
+/// What needs namespaces of a box's own.
+Result<> check_without_namespaces(const BoxSpec& spec) {
+  if (spec.source != "host:")
+    return unsupported(
+        spec, format("source {}", quote(spec.source)),
+        "its files are the host's: use host: as the source, or --isolation container");
+  if (!spec.user.empty() || !spec.groups.empty())
+    return unsupported(spec, "user", "its processes have the caller's ids");
+  if (!spec.hostname.empty()) return unsupported(spec, "hostname");
+  if (spec.read_only_root.value_or(false))
+    return unsupported(spec, "read-only root", "allow nothing to be written (--allow-write)");
+  for (const Mount& mount : spec.mounts)
+    if (mount.type != MountType::kBind || mount.source != mount.target)
+      return unsupported(spec, format("mount at {}", quote(mount.target)),
+                         "it sees paths of the host: --allow-read, --allow-write, --allow-exec");
+  if (!spec.protect.empty())
+    return unsupported(spec, "protected path",
+                       "Landlock cannot take a path out of a directory that may be written");
+  if (!spec.security.cap_add.empty()) return unsupported(spec, "capabilities");
+  const Limits& limits = spec.limits;
+  if (limits.disk_bytes) return unsupported(spec, "limit 'disk'");
+  if (limits.tmpfs_bytes || limits.tmpfs_inodes) return unsupported(spec, "limit 'tmpfs'");
+  return {};
+}
+
+Result<> check_capabilities(const SecurityOptions& security) {
+  for (const auto* names : {&security.cap_add, &security.cap_drop})
+    for (const std::string& name : *names) {
+      const std::string upper = capability_name(name);
+      if (upper != "ALL" && std::ranges::count(all_capabilities(), upper) == 0)
+        return invalid(
+            "capability_unknown", format("validate capability {}: no such capability", quote(name)),
+            suggest(upper, {all_capabilities().begin(), all_capabilities().end()}, "capabilities"));
+    }
+  return {};
+}
+
+}  // namespace
+
+Result<> check_isolation(const BoxSpec& spec) {
+  TRY(check_access(spec.access));
+  TRY(check_capabilities(spec.security));
+  for (const std::string& path : spec.protect) TRY(check_protected(path));
+  if (spec.isolation != Isolation::kContainer) return check_without_namespaces(spec);
+  if (!spec.access.empty())
+    return make_error(
+        Code::kUnimplemented, "isolation_unsupported",
+        "validate allowed paths and ports: the isolation 'container' has a root of its own",
+        "show it paths with --allow-ro, --allow-rw or -v, or use --isolation process");
+  return {};
+}
+
+}  // namespace caisson::spec
