@@ -18,6 +18,9 @@ namespace caisson::backend {
 /// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
 constexpr int kProtocolVersion = 3;
 
+/// The shim's argument when it is to start a container: it prepares one before it is asked.
+constexpr const char* kPrepareContainer = "container";
+
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
   std::string home;  ///< absolute

@@ -11,7 +11,7 @@ namespace caisson::container {
 
 struct ContainerOptions {
   std::string id;
-  BoxSpec spec;
+  BoxSpec spec;  ///< moved to InitSandbox::spec
   Rootfs rootfs;
   std::string data;      ///< the box's directory
   std::string cache;     ///< of compiled filters

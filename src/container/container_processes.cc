@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "container/container_impl.h"
-#include "container/limits.h"
+#include "init/limits.h"
 #include "sys/dir.h"
 #include "sys/socket.h"
 
@@ -24,13 +24,14 @@ constexpr sys::CapMask kFileCapabilities =
 
 }  // namespace
 
-Result<User> Container::look_up(const std::string& user,
-                                const std::vector<std::string>& groups) const {
+Result<init::User> Container::look_up(const std::string& user,
+                                      const std::vector<std::string>& groups) const {
   constexpr std::size_t kMaxFile = 4u << 20;
-  Fd copy = TRY(duplicate(root_.get()));
+  Fd copy = TRY(duplicate(root()));
   const sys::Dir root(std::move(copy));
-  User found = TRY(resolve_user(user, groups, root.read("/etc/passwd", kMaxFile).value_or(""),
-                                root.read("/etc/group", kMaxFile).value_or("")));
+  init::User found =
+      TRY(init::resolve_user(user, groups, root.read("/etc/passwd", kMaxFile).value_or(""),
+                             root.read("/etc/group", kMaxFile).value_or("")));
   const auto outside = [&](std::uint32_t id) {
     return id < plan_.ids.first_inside || id - plan_.ids.first_inside >= plan_.ids.count;
   };
@@ -49,16 +50,16 @@ Result<User> Container::look_up(const std::string& user,
   return found;
 }
 
-Result<ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const {
-  const User user = TRY(look_up(spec.user, spec.groups));
-  ProcessImage image;
+Result<init::ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const {
+  const init::User user = TRY(look_up(spec.user, spec.groups));
+  init::ProcessImage image;
   std::map<std::string, std::string> env = spec.env;
   env.try_emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   env.try_emplace("HOME", user.home);
   if (spec.terminal) env.try_emplace("TERM", "xterm");
   for (const auto& [key, value] : env) image.env.push_back(key + "=" + value);
   image.argv = spec.argv;
-  image.candidates = search_path(spec.argv[0], env["PATH"]);
+  image.candidates = init::search_path(spec.argv[0], env["PATH"]);
   image.workdir = spec.workdir;
   image.uid = user.uid;
   image.gid = user.gid;
@@ -68,8 +69,7 @@ Result<ProcessImage> Container::image_of(const backend::ProcessSpec& spec) const
   image.bounding = plan_.capabilities;
   image.no_new_privileges = plan_.no_new_privileges;
   image.terminal = spec.terminal;
-  image.limits = resource_limits(options_.spec);
-  if (!counts_processes_) image.limits.push_back(process_limit(options_.spec));
+  image.limits = process_limits();
   return image;
 }
 
@@ -89,37 +89,23 @@ files::ServiceOptions Container::service_options() const {
 /// gives: an operation on files must not depend on it. A filter of the caller's own is made for the
 /// box's programs, not for this one.
 Result<> Container::serve_files(ProcessId id, Fd socket) {
-  ProcessImage image;
+  init::ProcessImage image;
   image.argv = {"caisson-files"};
   image.workdir = "/";
   image.uid = image.gid = plan_.ids.first_inside;
   image.set_groups = plan_.ids.count > 1 || plan_.facts.root;
   image.capabilities = image.bounding = kFileCapabilities;
-  image.unfiltered = options_.spec.security.seccomp == SeccompMode::kCustom;
+  image.unfiltered = this->spec().security.seccomp == SeccompMode::kCustom;
   image.serves_files = true;
-  image.limits = resource_limits(options_.spec);
-  if (!counts_processes_) image.limits.push_back(process_limit(options_.spec));
+  image.limits = process_limits();
   backend::Stdio stdio{std::move(socket), TRY(open_fd("/dev/null", O_WRONLY)),
                        TRY(open_fd("/dev/null", O_WRONLY))};
   return spawn_image(id, image, std::move(stdio));
 }
 
-Result<> Container::spawn_image(ProcessId id, const ProcessImage& image, backend::Stdio stdio) {
-  Fd block = TRY(make_exec_block(image));
-  Pipe status = TRY(make_pipe(O_NONBLOCK));
-  const InitMessage message{.op = InitOp::kExec, .id = id};
-  const ssize_t sent = sys::send_with_fds(
-      control_.get(), {reinterpret_cast<const char*>(&message), sizeof message},
-      {block.get(), stdio.in.get(), stdio.out.get(), stdio.err.get(), status.write.get()});
-  if (sent < 0) return errno_error(static_cast<int>(-sent), "ask init for process", image.argv[0]);
-  TRY(watch(status.read.get()));
-  spawning_[id] = {std::move(status.read), image.argv, image.workdir};
-  return {};
-}
-
 Result<backend::Terminal> Container::open_terminal(const std::string& user) {
-  const User owner = TRY(look_up(user, {}));
-  Fd master = TRY(open_at(pts_.get(), "ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK));
+  const init::User owner = TRY(look_up(user, {}));
+  Fd master = TRY(open_at(terminals(), "ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK));
   int unlock = 0;
   if (::ioctl(master.get(), TIOCSPTLCK, &unlock) < 0) return sys_error("unlock terminal", "");
   // By descriptor: the name could be a trap of the box's (TIOCGPTPEER, ioctl_tty(2)).

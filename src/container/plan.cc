@@ -1,20 +1,12 @@
 #include "container/plan.h"
 
-#include <linux/capability.h>
-
 #include <algorithm>
+
+#include "spec/effective.h"
 
 namespace caisson::container {
 namespace {
 
-constexpr sys::CapMask kStandardCapabilities =
-    sys::cap_bit(CAP_CHOWN) | sys::cap_bit(CAP_DAC_OVERRIDE) | sys::cap_bit(CAP_FOWNER) |
-    sys::cap_bit(CAP_FSETID) | sys::cap_bit(CAP_KILL) | sys::cap_bit(CAP_SETGID) |
-    sys::cap_bit(CAP_SETUID) | sys::cap_bit(CAP_SETPCAP) | sys::cap_bit(CAP_NET_BIND_SERVICE) |
-    sys::cap_bit(CAP_NET_RAW) | sys::cap_bit(CAP_SYS_CHROOT) | sys::cap_bit(CAP_MKNOD) |
-    sys::cap_bit(CAP_AUDIT_WRITE) | sys::cap_bit(CAP_SETFCAP);
-
-constexpr std::uint64_t kDefaultTmpBytes = 1ull << 30;
 constexpr std::uint64_t kShmBytes = 64ull << 20;
 
 /// A user's single id can stand for any one id inside; the wanted one is the user's number.
@@ -40,7 +32,11 @@ Ids choose_ids(const BoxSpec& spec, const Facts& facts, std::uint32_t first_id) 
 class Planner final {
  public:
   Planner(const BoxSpec& spec, const Rootfs& rootfs, const std::string& data, Plan& plan)
-      : spec_(spec), rootfs_(rootfs), data_(data), plan_(plan) {}
+      : spec_(spec),
+        limits_(spec::effective_limits(spec)),
+        rootfs_(rootfs),
+        data_(data),
+        plan_(plan) {}
 
   void run() {
     add(JoinCgroups{});
@@ -57,7 +53,7 @@ class Planner final {
     user_mounts();
     hide();
     identity();
-    const bool read_only = spec_.read_only_root || spec_.profile == Profile::kMinimal;
+    const bool read_only = spec::effective_read_only_root(spec_);
     if (read_only) volumes();
     add(ChangeRoot{read_only});
   }
@@ -68,10 +64,9 @@ class Planner final {
   MountFs tmpfs(const std::string& target, std::optional<std::uint64_t> size,
                 std::optional<std::uint64_t> inodes, const std::string& mode,
                 sys::MountFlags flags = {}) const {
-    const std::uint64_t bytes = size ? *size : spec_.limits.tmpfs_bytes.value_or(kDefaultTmpBytes);
+    const std::uint64_t bytes = size ? *size : *limits_.tmpfs_bytes;
     const std::uint64_t count =
-        inodes ? *inodes
-               : spec_.limits.tmpfs_inodes.value_or(std::max<std::uint64_t>(bytes / 4096, 16));
+        inodes ? *inodes : limits_.tmpfs_inodes.value_or(std::max<std::uint64_t>(bytes / 4096, 16));
     const std::string owner = std::to_string(plan_.ids.first);
     return {"tmpfs",
             target,
@@ -167,6 +162,7 @@ class Planner final {
   }
 
   const BoxSpec& spec_;
+  const Limits limits_;
   const Rootfs& rootfs_;
   const std::string& data_;
   Plan& plan_;
@@ -183,8 +179,12 @@ Result<> check_ids(const BoxSpec& spec, const Plan& plan) {
 
 }  // namespace
 
-sys::CapMask profile_capabilities(Profile profile) {
-  return profile == Profile::kMinimal ? 0 : kStandardCapabilities;
+sys::CapMask capabilities_of(const BoxSpec& spec) {
+  const std::vector<std::string> names = spec::effective_capabilities(spec);
+  sys::CapMask mask = 0;
+  for (int cap = 0; cap <= sys::kLastCap; ++cap)
+    if (std::ranges::count(names, sys::capability_name(cap)) != 0) mask |= sys::cap_bit(cap);
+  return mask;
 }
 
 Result<Plan> make_plan(const BoxSpec& spec, const Rootfs& rootfs, const Facts& facts,
@@ -193,8 +193,8 @@ Result<Plan> make_plan(const BoxSpec& spec, const Rootfs& rootfs, const Facts& f
   plan.facts = facts;
   plan.ids = choose_ids(spec, facts, first_id);
   plan.network_namespace = spec.network != Network::kUnsafeHostNetwork;
-  plan.capabilities = profile_capabilities(spec.profile);
-  plan.no_new_privileges = spec.profile != Profile::kFull;
+  plan.capabilities = capabilities_of(spec);
+  plan.no_new_privileges = spec::effective_no_new_privileges(spec);
   TRY(check_ids(spec, plan));
   Planner(spec, rootfs, data, plan).run();
   return plan;

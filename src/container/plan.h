@@ -106,7 +106,7 @@ Result<Plan> make_plan(const BoxSpec& spec, const Rootfs& rootfs, const Facts& f
 std::string describe(const Step& step);
 std::string describe(const Plan& plan);
 
-/// The capabilities a profile gives to root in the box.
-sys::CapMask profile_capabilities(Profile profile);
+/// The capabilities of root in the box.
+sys::CapMask capabilities_of(const BoxSpec& spec);
 
 }  // namespace caisson::container

@@ -87,6 +87,9 @@ struct BoxRoot {
 };
 Result<BoxRoot> root_of(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const BoxSpec& spec);
+/// `isolation_unsupported` for a box that has no root of its own: what it would be asked for is a
+/// matter of layers.
+Result<> require_layers(const BoxSpec& spec, std::string_view action);
 /// The same without what the box itself and those that it comes from have written.
 Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const BoxSpec& spec);

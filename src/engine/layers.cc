@@ -95,9 +95,22 @@ Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
 Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const BoxSpec& spec) {
   if (!row.image.empty()) return BoxRoot{TRY(rootfs_of(runtime, row)), {}};
+  if (spec.isolation != Isolation::kContainer) {
+    BoxRoot none;
+    none.rootfs.workdir = runtime.layout.box(row.id) + "/workspace";
+    return none;
+  }
   image::ResolvedSource source = TRY(image::resolve_source(spec.source, runtime.layout.home));
   source.rootfs.strategy = spec.rootfs;
   return BoxRoot{std::move(source.rootfs), std::move(source.held)};
+}
+
+Result<> require_layers(const BoxSpec& spec, std::string_view action) {
+  if (spec.isolation == Isolation::kContainer) return {};
+  return make_error(Code::kUnimplemented, "isolation_unsupported",
+                    format("{} box: one of the isolation '{}' has no files of its own", action,
+                           to_string(spec.isolation)),
+                    "use --isolation container");
 }
 
 Result<BoxRoot> root_of(const Runtime::Impl& runtime, const store::BoxRow& row,

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/ulid.h"
 #include "container/facts.h"
-#include "container/limits.h"
 #include "container/plan.h"
 #include "engine/audit.h"
 #include "engine/box_impl.h"
@@ -14,6 +13,8 @@
 #include "engine/record.h"
 #include "engine/volumes.h"
 #include "image/rootfs.h"
+#include "init/limits.h"
+#include "process/process.h"
 #include "spec/seccomp_policy.h"
 #include "spec/state_json.h"
 
@@ -55,8 +56,7 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   }
   if (spec.security.seccomp == SeccompMode::kCustom)
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
-  if (container::limits_need_host(spec))
-    TRY(container::check_limits(spec, TRY(sys::detect_cgroups())));
+  if (init::limits_need_host(spec)) TRY(init::check_limits(spec, TRY(sys::detect_cgroups())));
   store::BoxRow row = TRY(engine::new_row(real));
   row.image = image.id;
   row.rootfs_json = image.rootfs_json;
@@ -92,11 +92,14 @@ namespace {
 Result<std::string> describe_plan(const Runtime::Impl& runtime, const BoxSpec& spec,
                                   const Rootfs& rootfs) {
   const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
+  if (spec.isolation != Isolation::kContainer)
+    return process::describe(
+        TRY(process::make_plan(spec, process::gather_facts(), runtime.layout.box("<id>"))));
   const container::Facts facts = TRY(container::gather_facts(cgroups));
   constexpr std::uint32_t kExampleIds = 0x70000000;
   container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, runtime.layout.box("<id>"),
                                                   facts.root ? kExampleIds : 0));
-  plan.warnings = TRY(container::check_limits(spec, cgroups));
+  plan.warnings = TRY(init::check_limits(spec, cgroups));
   return container::describe(plan);
 }
 

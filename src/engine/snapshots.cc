@@ -41,6 +41,7 @@ Error busy(const std::string& id) {
 /// Layers that show what the box shows now. A box that runs is held meanwhile.
 Result<Layers> capture(const Box::Impl& box) {
   const Runtime::Impl& runtime = *box.runtime;
+  TRY(engine::require_layers(TRY(engine::spec_of(TRY(box.row()))), "make layers of"));
   for (int tries = 0; tries < 5; ++tries) {
     const store::BoxRow row = TRY(engine::settle(runtime, TRY(box.row())));
     if (!engine::is_live(row.state)) {
@@ -144,6 +145,7 @@ Result<> Box::remove_snapshot(std::string_view name) {
 Result<> Box::restore(std::string_view name) {
   const Runtime::Impl& runtime = *impl_->runtime;
   const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
+  TRY(engine::require_layers(TRY(engine::spec_of(row)), "restore"));
   const store::SnapshotRow snapshot = TRY(caisson::find_snapshot(*impl_, name));
   const bool runs = engine::is_live(row.state);
   const std::int64_t began = boot_ns();
@@ -235,6 +237,7 @@ Result<std::vector<Change>> Box::diff(std::string_view snapshot) const {
   const Runtime::Impl& runtime = *impl_->runtime;
   const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
   const BoxSpec spec = TRY(engine::spec_of(row));
+  TRY(engine::require_layers(spec, "compare"));
   const Result<Channel> held = engine::is_live(row.state)
                                    ? hold(*impl_)
                                    : Result<Channel>(make_error(Code::kUnavailable, "", ""));

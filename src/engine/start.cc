@@ -38,14 +38,16 @@ unsigned injected_fault() {
 }
 
 /// The shim is no child of the embedding program. It keeps `claim` to its end.
-Result<Channel> spawn_shim(const Runtime::Impl& runtime, const Fd& claim) {
+Result<Channel> spawn_shim(const Runtime::Impl& runtime, const Fd& claim, Isolation isolation) {
   const std::string path = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   // Descriptors are moved above those that the shim is to have.
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
   Fd lock(::fcntl(claim.get(), F_DUPFD_CLOEXEC, 10));
   if (!control || !lock) return sys_error("duplicate descriptor", "");
-  TRY(spawn_detached({path}, {{control.get(), 3}, {lock.get(), 4}}));
+  std::vector<std::string> argv = {path};
+  if (isolation == Isolation::kContainer) argv.emplace_back(backend::kPrepareContainer);
+  TRY(spawn_detached(argv, {{control.get(), 3}, {lock.get(), 4}}));
   return Channel(std::move(pair.ours));
 }
 
@@ -63,14 +65,14 @@ struct How {
   bool attach = false, at_rest = false;
 };
 
-Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, How how,
-                          Result<Channel> spawned, backend::Started& started) {
+Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, BoxSpec spec,
+                          How how, Result<Channel> spawned, backend::Started& started) {
   const std::int64_t begin = boot_ns();
   Channel channel = TRY(std::move(spawned));
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
-  request.spec = TRY(spec_of(row));
+  request.spec = std::move(spec);
   BoxRoot root = TRY(root_of(runtime, row, request.spec));
   request.rootfs = std::move(root.rootfs);
   request.attach = how.attach;
@@ -140,8 +142,10 @@ Result<ClaimedBox> claim_to_use(const Runtime::Impl& runtime, const std::string&
 
 Result<Channel> start_at_rest(const Runtime::Impl& runtime, const std::string& id) {
   const ClaimedBox box = TRY(claim_to_use(runtime, id));
+  BoxSpec spec = TRY(spec_of(box.row));
+  Result<Channel> shim = spawn_shim(runtime, box.claim, spec.isolation);
   backend::Started ignored;
-  return TRY(launch(runtime, box.row, {.at_rest = true}, spawn_shim(runtime, box.claim), ignored))
+  return TRY(launch(runtime, box.row, std::move(spec), {.at_rest = true}, std::move(shim), ignored))
       .channel;
 }
 
@@ -149,13 +153,15 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   const ClaimedBox claimed = TRY(claim_to_use(runtime, id));
   const store::BoxRow& row = claimed.row;
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
-  Result<Channel> channel = spawn_shim(runtime, claimed.claim);
+  BoxSpec spec = TRY(spec_of(row));
+  Result<Channel> channel = spawn_shim(runtime, claimed.claim, spec.isolation);
   store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};
   if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
     return not_startable(row);
 
   backend::Started started;
-  Result<StartedBox> box = launch(runtime, row, {.attach = attach}, std::move(channel), started);
+  Result<StartedBox> box =
+      launch(runtime, row, std::move(spec), {.attach = attach}, std::move(channel), started);
   store::BoxUpdate update;
   if (!box) {
     // A shim that fails clears up itself; for one that died we do.

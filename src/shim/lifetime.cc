@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "container/container.h"
+#include "process/process.h"
 #include "shim/shim.h"
 #include "sys/socket.h"
 
@@ -35,16 +36,24 @@ Result<> Shim::start() {
   return spawn_main();
 }
 
-Result<> Shim::start_sandbox() {
-  if (!preparation_)
-    return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
+Result<std::unique_ptr<backend::Sandbox>> Shim::make_sandbox() {
+  const std::string data = box_.layout.box(box_.id);
+  if (box_.spec.isolation != Isolation::kContainer)
+    return process::make_process({box_.id, box_.spec, data, box_.layout.cache(), kClaim, box_.fail_at});
+  if (!preparation_) preparation_.emplace(container::prepare());
   if (!*preparation_) return preparation_->error();
   container::Preparation& preparation = **preparation_;
   if (box_.spec.restart.mode != RestartMode::kNo)
     surroundings_.emplace(preparation.cgroups, preparation.facts);
-  sandbox_ = container::make_container({box_.id, box_.spec, box_.rootfs, box_.layout.box(box_.id),
-                                        box_.layout.cache(), box_.fail_at, box_.at_rest},
-                                       std::move(preparation));
+  return container::make_container(
+      {box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(), box_.fail_at, box_.at_rest},
+      std::move(preparation));
+}
+
+Result<> Shim::start_sandbox() {
+  if (::fcntl(kClaim, F_GETFD) < 0)
+    return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
+  sandbox_ = TRY(make_sandbox());
   started_ = TRY(sandbox_->start());
   poller_.watch(sandbox_->event_fd(), EPOLLIN, [this](std::uint32_t) { on_sandbox(); });
   return {};

@@ -52,8 +52,10 @@ int main(int argc, char** argv) {
     return 125;
   }
   const bool starts_box = ::fcntl(kClaim, F_SETFD, FD_CLOEXEC) == 0;
+  const bool container = argc > 1 && std::strcmp(argv[1], caisson::backend::kPrepareContainer) == 0;
   if (!detach_from_caller(argc, argv)) return 1;
   auto poller = caisson::shim::Poller::create();
   if (!poller) return 1;
-  return caisson::shim::Shim(std::move(*poller), caisson::Fd(kControl), starts_box).run();
+  return caisson::shim::Shim(std::move(*poller), caisson::Fd(kControl), starts_box && container)
+      .run();
 }

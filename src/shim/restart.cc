@@ -33,7 +33,8 @@ void Shim::begin_again() {
   audit_->add("box_restarting", box_.id, details);
   poller_.forget(sandbox_->event_fd());
   [[maybe_unused]] const Result<> cleaned = sandbox_->cleanup();
-  preparation_.emplace(container::prepare_again(surroundings_->first, surroundings_->second));
+  if (surroundings_)
+    preparation_.emplace(container::prepare_again(surroundings_->first, surroundings_->second));
   sandbox_.reset();
   running_ = ending_ = false;
   output_before_ = main_output().total();

@@ -26,7 +26,8 @@ inline constexpr int kClaim = 4;
 
 class Shim final {
  public:
-  /// `prepares`: a box is to be started, so whatever does not depend on which one is done at once.
+  /// `prepares`: a container is to be started, so whatever does not depend on which one is done at
+  /// once.
   Shim(Poller poller, Fd control, bool prepares);
   /// Serves until the box has ended and everybody knows. Returns the program's exit status.
   int run();
@@ -111,6 +112,7 @@ class Shim final {
 
   // lifetime.cc: the box from start to end
   Result<> start();
+  Result<std::unique_ptr<backend::Sandbox>> make_sandbox();
   Result<> start_sandbox();
   Result<> start_at_rest();
   Result<> spawn_main();
@@ -166,8 +168,8 @@ class Shim final {
   MainOutput& main_output() { return *carriers_.at(backend::kMainProcess)->output; }
 
   Poller poller_;
-  bool boxes_have_our_id_;  ///< an ordinary user's do
-  std::optional<Result<container::Preparation>> preparation_;
+  bool boxes_have_our_id_;                                     ///< an ordinary user's do
+  std::optional<Result<container::Preparation>> preparation_;  ///< of a container
   /// For restarts; after the first preparation they could not be found out any more.
   std::optional<std::pair<sys::CgroupLayout, container::Facts>> surroundings_;
   backend::StartRequest box_;

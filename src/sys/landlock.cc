@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 
 namespace caisson::sys {
@@ -21,7 +22,11 @@ struct __attribute__((packed)) PathBeneathAttr {
   std::int32_t parent_fd;
 };
 constexpr unsigned kVersionFlag = 1;
-constexpr int kPathBeneath = 1;
+struct NetPortAttr {
+  std::uint64_t allowed_access;
+  std::uint64_t port;
+};
+constexpr int kPathBeneath = 1, kNetPort = 2;
 constexpr std::uint64_t kNetTcp = 0b11;  // bind, connect
 constexpr std::uint64_t kScopes = 0b11;  // abstract Unix sockets, signals
 constexpr FsAccess kOfFiles = fs_access::kExecute | fs_access::kWriteFile | fs_access::kReadFile |
@@ -57,7 +62,7 @@ FsAccess landlock_rights(int abi) {
 }
 
 Result<Landlock> Landlock::create(const LandlockOptions& options) {
-  const int abi = TRY(landlock_abi());
+  const int abi = std::min(TRY(landlock_abi()), options.most_abi);
   RulesetAttr attr{landlock_rights(abi), 0, 0};
   std::size_t size = sizeof attr.handled_access_fs;
   if (options.forbid_tcp) {
@@ -85,6 +90,13 @@ Result<> Landlock::allow(int fd, FsAccess access, std::string_view name) {
   const PathBeneathAttr attr{access, fd};
   if (::syscall(SYS_landlock_add_rule, rules_.get(), kPathBeneath, &attr, 0) < 0)
     return sys_error("landlock_add_rule", name);
+  return {};
+}
+
+Result<> Landlock::allow_port(std::uint16_t port, std::uint64_t access) {
+  const NetPortAttr attr{access, port};
+  if (::syscall(SYS_landlock_add_rule, rules_.get(), kNetPort, &attr, 0) < 0)
+    return sys_error("landlock_add_rule", format("port {}", port));
   return {};
 }
 

@@ -45,6 +45,7 @@ FsAccess landlock_rights(int abi);
 struct LandlockOptions {
   bool forbid_tcp = false;    ///< bind(2) and connect(2) of TCP sockets; ABI 4, Linux 6.7
   bool forbid_scope = false;  ///< abstract Unix sockets and signals outward; ABI 6, Linux 6.12
+  int most_abi = 99;          ///< behave as a kernel of this level does; for tests
 };
 
 /// A set of rules in the making: every right on files that the kernel knows is forbidden, but for
@@ -60,10 +61,15 @@ class Landlock final {
   /// cannot have and rights that this kernel does not know (and so does not forbid) are left
   /// away; kRefer, which is always forbidden where it is unknown, is then an error.
   Result<> allow(int fd, FsAccess access, std::string_view name);
+  /// Allows TCP sockets to connect to a port, or to bind to it. Only with `forbid_tcp`.
+  Result<> allow_connect(std::uint16_t port) { return allow_port(port, 1u << 1); }
+  Result<> allow_bind(std::uint16_t port) { return allow_port(port, 1u << 0); }
+  int fd() const { return rules_.get(); }
   /// For this thread and what it makes from now on. Needs no_new_privs or CAP_SYS_ADMIN.
   Result<> restrict_self() const;
 
  private:
+  Result<> allow_port(std::uint16_t port, std::uint64_t access);
   Landlock(Fd rules, int abi) : rules_(std::move(rules)), abi_(abi) {}
   Fd rules_;
   int abi_;

@@ -2,9 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <charconv>
+#include <map>
+#include <set>
 #include <string>
 
 #include "base/fd.h"
@@ -97,17 +100,85 @@ std::chrono::nanoseconds proc_cpu_time(int proc) {
   return total;
 }
 
-bool all_stopped(int proc, bool or_asleep) {
+namespace {
+
+bool stopped(int proc, const std::string& pid, bool or_asleep) {
   const std::string_view still = or_asleep ? "TtZXxD" : "TtZXx";
   bool all = true;
-  each_number(proc, ".", [&](const std::string& pid) {
-    if (pid == "1") return;
-    each_number(proc, pid + "/task", [&](const std::string& thread) {
-      const std::string path = pid + "/task/" + thread;
-      all = all && still.contains(state_of(read_stat(proc, path)));
-    });
+  each_number(proc, pid + "/task", [&](const std::string& thread) {
+    const std::string path = pid + "/task/" + thread;
+    all = all && still.contains(state_of(read_stat(proc, path)));
   });
   return all;
+}
+
+/// The fourth field of `stat`; 0 when the process has gone.
+int parent_of(std::string_view stat) {
+  const auto close = stat.rfind(')');
+  if (close == stat.npos || close + 4 >= stat.size()) return 0;
+  return static_cast<int>(number(stat.substr(close + 4)).value_or(0));
+}
+
+Fd host_proc() { return open_fd("/proc", O_PATH | O_DIRECTORY).value_or(Fd()); }
+
+}  // namespace
+
+bool all_stopped(int proc, bool or_asleep) {
+  bool all = true;
+  each_number(proc, ".", [&](const std::string& pid) {
+    if (pid != "1") all = all && stopped(proc, pid, or_asleep);
+  });
+  return all;
+}
+
+std::vector<int> descendants(int ancestor) {
+  const Fd proc = host_proc();
+  std::multimap<int, int> children;
+  each_number(proc.get(), ".", [&](const std::string& name) {
+    if (const int parent = parent_of(read_stat(proc.get(), name)); parent > 0)
+      children.emplace(parent, static_cast<int>(number(name).value_or(0)));
+  });
+  std::vector<int> found = {ancestor};
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto [begin, end] = children.equal_range(found[i]);
+    for (auto child = begin; child != end; ++child) found.push_back(child->second);
+  }
+  found.erase(found.begin());
+  return found;
+}
+
+void signal_descendants(int ancestor, int number) {
+  // A process whose number was taken over since the list was made is no descendant, or a newer one:
+  // the parent is looked up once more with the process in hand.
+  const Fd proc = host_proc();
+  const std::vector<int> pids = descendants(ancestor);
+  const std::set<int> family(pids.begin(), pids.end());
+  for (int pid : pids) {
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process) continue;
+    const int parent = parent_of(read_stat(proc.get(), std::to_string(pid)));
+    if (parent == ancestor || family.contains(parent))
+      ::syscall(SYS_pidfd_send_signal, process.get(), number, nullptr, 0);
+  }
+}
+
+bool descendants_stopped(int ancestor, bool or_asleep) {
+  const Fd proc = host_proc();
+  bool all = true;
+  for (int pid : descendants(ancestor))
+    all = all && stopped(proc.get(), std::to_string(pid), or_asleep);
+  return all;
+}
+
+std::chrono::nanoseconds descendants_cpu_time(int ancestor) {
+  const Fd proc = host_proc();
+  const auto time_of = [&](int pid) {
+    return parse_cpu_time(read_stat(proc.get(), std::to_string(pid)))
+        .value_or(std::chrono::nanoseconds(0));
+  };
+  std::chrono::nanoseconds total = time_of(ancestor);
+  for (int pid : descendants(ancestor)) total += time_of(pid);
+  return total;
 }
 
 }  // namespace caisson::sys

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace caisson::sys {
 
@@ -26,5 +27,15 @@ std::chrono::nanoseconds proc_cpu_time(int proc);
 /// Whether every thread that the procfs at `proc` shows stands still (stopped, traced or dead),
 /// process 1 excepted; with `or_asleep` uninterruptible sleep counts as well.
 bool all_stopped(int proc, bool or_asleep);
+
+/// The processes that descend from `ancestor`, in our pid namespace; not itself.
+std::vector<int> descendants(int ancestor);
+/// Sends the signal to each of them, once. New ones may appear meanwhile: SIGKILL is sent again
+/// until none is left, which comes to an end because what is dead and not reaped counts against the
+/// limit of processes (RLIMIT_NPROC, setrlimit(2)).
+void signal_descendants(int ancestor, int number);
+/// The same as `all_stopped` and `proc_cpu_time` for the descendants of a process.
+bool descendants_stopped(int ancestor, bool or_asleep);
+std::chrono::nanoseconds descendants_cpu_time(int ancestor);
 
 }  // namespace caisson::sys

@@ -1,0 +1,108 @@
+// What the policy forbids besides when a box has no namespaces of its own.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "init/seccomp_default.h"
+
+namespace caisson::init {
+namespace {
+
+using sys::SeccompBits;
+using sys::SeccompCall;
+
+constexpr SeccompDecision kAllow{SeccompAction::kAllow, 0};
+constexpr SeccompDecision kRefuse{SeccompAction::kErrno, EPERM};
+constexpr SeccompBits is(unsigned argument, std::uint32_t value) {
+  return {argument, 0xffffffff, value};
+}
+
+/// Memory, queues and semaphores of the host, by keys and names that everybody can guess; and the
+/// names that appear in directories of the host.
+constexpr std::string_view kHostWide[] = {
+    "shmget",    "shmat",         "shmctl",           "shmdt",
+    "semget",    "semop",         "semtimedop",       "semctl",
+    "msgget",    "msgsnd",        "msgrcv",           "msgctl",
+    "mq_open",   "mq_unlink",     "mq_timedsend",     "mq_timedreceive",
+    "mq_notify", "mq_getsetattr", "inotify_add_watch"};
+
+/// Landlock has no word on these, and the kernel lets a user do them to any of its processes:
+/// only 0, the caller itself, is left.
+SeccompCall own(std::string_view name, unsigned argument) {
+  return {name, {{{is(argument, 0)}, kAllow}}, kRefuse};
+}
+
+/// `which` chooses among a process, a group and a user: only the caller itself is left.
+SeccompCall own_process(std::string_view name, std::uint32_t process) {
+  return {name, {{{is(0, process), is(1, 0)}, kAllow}}, kRefuse};
+}
+
+/// A TCP socket, and no other protocol on its type: Landlock's ports are those of TCP.
+SeccompCall tcp_socket() {
+  constexpr SeccompBits kInternet{0, ~8u, AF_INET};
+  SeccompCall call{"socket", {}, {SeccompAction::kErrno, EACCES}};
+  for (const std::uint32_t protocol : {0u, 0u + IPPROTO_TCP})
+    call.cases.push_back({{kInternet, {1, 0xf, SOCK_STREAM}, is(2, protocol)}, kAllow});
+  return call;
+}
+
+/// A connected pair of datagram sockets could be connected to any path or name of the host.
+SeccompCall connected_pair() {
+  return {"socketpair",
+          {{{is(0, AF_UNIX), {1, 0xf, SOCK_STREAM}}, kAllow},
+           {{is(0, AF_UNIX), {1, 0xf, SOCK_SEQPACKET}}, kAllow}},
+          {SeccompAction::kErrno, EACCES}};
+}
+
+/// A file that is opened for reading, or for nothing (both bits of the access mode), loses its
+/// content without a right to write.
+SeccompCall open_call(std::string_view name, unsigned argument) {
+  constexpr std::uint32_t kMask = O_ACCMODE | O_TRUNC;
+  return {name,
+          {{{{argument, kMask, O_RDONLY | O_TRUNC}}, kRefuse},
+           {{{argument, kMask, O_ACCMODE | O_TRUNC}}, kRefuse}},
+          kAllow};
+}
+
+void replace(sys::SeccompTable& table, SeccompCall call) {
+  for (SeccompCall& existing : table.calls)
+    if (existing.name == call.name) {
+      existing = std::move(call);
+      return;
+    }
+  table.calls.push_back(std::move(call));
+}
+
+}  // namespace
+
+void restrict_to_own(sys::SeccompTable& table, const SharedHost& shared) {
+  for (const std::string_view name : kHostWide) replace(table, {name, {}, kRefuse});
+  for (const std::string_view name :
+       {"prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"})
+    replace(table, own(name, 0));
+  replace(table, own_process("setpriority", 0));  // PRIO_PROCESS
+  replace(table, own_process("ioprio_set", 1));   // IOPRIO_WHO_PROCESS
+  replace(table, connected_pair());
+  if (shared.internet) {
+    // Sockets in the file system and abstract ones are the host's: never, in any mode.
+    for (SeccompCall& call : table.calls)
+      if (call.name == "socket")
+        std::erase_if(call.cases, [](const sys::SeccompCase& one) {
+          return one.when.size() == 1 && one.when[0].argument == 0 && one.when[0].value == AF_UNIX;
+        });
+  } else if (shared.tcp) {
+    replace(table, tcp_socket());
+  } else {
+    replace(table, {"socket", {}, {SeccompAction::kErrno, EACCES}});
+  }
+  if (!shared.forbid_truncate) return;
+  replace(table, {"truncate", {}, kRefuse});
+  replace(table, open_call("open", 1));
+  replace(table, open_call("openat", 2));
+  replace(table, {"openat2", {}, {SeccompAction::kErrno, ENOSYS}});
+}
+
+}  // namespace caisson::init

@@ -1,0 +1,35 @@
+// ProcessWorld: what the init of a box without namespaces prepares and gives up.
+#pragma once
+
+#include "init/init.h"
+#include "process/plan.h"
+
+namespace caisson::process {
+
+struct WorldOptions {
+  const Plan* plan = nullptr;
+  std::vector<int> cgroups;  ///< to join
+  std::string_view seccomp;  ///< the program every exec gets
+  files::ServiceOptions service;
+  bool root = false;
+  int claim = -1;        ///< of the box: it is there as long as we are
+  unsigned fail_at = 0;  ///< the number of the rule that is to fail, from 1; for tests
+};
+
+class ProcessWorld final : public init::World {
+ public:
+  explicit ProcessWorld(WorldOptions options) : options_(std::move(options)) {}
+  Result<Built> build() override;
+  Result<> seal() override;
+  init::ExecContext context() const override;
+  int held() const override { return options_.claim; }
+  void signal_all(int number) override;
+
+ private:
+  Result<> make_rules();
+
+  WorldOptions options_;
+  std::optional<sys::Landlock> rules_;
+};
+
+}  // namespace caisson::process
