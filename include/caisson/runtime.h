@@ -41,14 +41,43 @@ struct Filter {
   std::map<std::string, std::string> labels;  ///< every pair must match
 };
 
-/// Whether a defence or limit works on this host, and if not, why.
+/// What trying a defence, a limit or a facility of the host has shown.
+enum class Proof {
+  kProved,       ///< it was attacked and held, or used and worked
+  kUnavailable,  ///< this host does not have it, and nothing claims it
+  kFailed,       ///< it is claimed and does not hold
+};
+std::string_view to_string(Proof proof);
+
+/// One row of what `Runtime::probe` found. docs/isolation.md lists them all.
 struct Capability {
-  std::string name;  ///< "container", or "cgroup_" and a controller's name: "cgroup_memory"
-  bool available = false;
-  std::string detail;  ///< why not, or how it is done
+  std::string isolation;  ///< "container", "process"; empty: of the host
+  std::string name;       ///< e.g. "files", "limit_memory", "cgroup_memory"
+  Proof proof = Proof::kUnavailable;
+  bool required = false;  ///< boxes of the isolation are not started unless it is proved
+  std::string detail;     ///< what was broken, why it is unavailable, or how it is done
+  std::string hint;       ///< how to have it
+  friend bool operator==(const Capability&, const Capability&) = default;
 };
 struct Capabilities {
   std::vector<Capability> rows;
+  /// Absent when there is no such row.
+  const Capability* find(Isolation isolation, std::string_view name) const;
+  /// Every defence that the isolation requires is proved.
+  bool is_fully_isolated(Isolation isolation) const;
+  /// Likewise the groups of them.
+  bool isolates_files(Isolation isolation) const;
+  bool isolates_processes(Isolation isolation) const;
+  bool isolates_network(Isolation isolation) const;
+  bool filters_system_calls(Isolation isolation) const;
+};
+std::string to_json(const Capabilities& capabilities);
+
+struct ProbeOptions {
+  bool fresh = false;  ///< try, whatever was found before
+  /// For tests of the trial: the name of a row whose defence is left out. It must be found
+  /// `failed`; nothing is remembered. `defence_unknown`.
+  std::string without;
 };
 
 /// How a home is, for who watches it.
@@ -86,9 +115,9 @@ class Runtime {
   /// Newest first. A box whose record cannot be read is in the list, with the error as its
   /// `error_reason`; its Box::info() is that error, `state_corrupt`.
   Result<std::vector<BoxInfo>> list(const Filter& filter = {});
-  /// What this host really gives isolation `container`. Every row was tried: a box was run, and
-  /// for each cgroup controller a group was made, limited and removed.
-  Result<Capabilities> probe();
+  /// What this host really gives: for each isolation a box attacks the host and its own limits, and
+  /// each facility is used. Remembered for this boot and these programs, by who runs them.
+  Result<Capabilities> probe(const ProbeOptions& options = {});
   /// The typed steps that `start` would take, one a line, for people to read.
   Result<std::string> plan(const BoxSpec& spec);
   Result<Health> health();

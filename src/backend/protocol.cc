@@ -64,6 +64,11 @@ Result<Request> decode_start(Fields& fields) {
   request.attach = fields.boolean("attach");
   request.at_rest = fields.boolean("at_rest");
   request.fail_at = fields.integer("fail_at", 0u, UINT_MAX);
+  if (const json* trial = fields.find("trial")) {
+    Fields in(*trial);
+    request.trial = Trial{in.text("target"), in.text("without")};
+    TRY(in.finish());
+  }
   request.rootfs = TRY(decode_rootfs(fields.member("rootfs")));
   request.spec = TRY(spec::decode_box_spec(fields.member("spec")));
   TRY(fields.finish());
@@ -72,14 +77,17 @@ Result<Request> decode_start(Fields& fields) {
 
 struct Encode {
   json operator()(const StartRequest& r) const {
-    return {{"op", "start"},
-            {"id", bytes(r.id)},
-            {"home", bytes(r.layout.home)},
-            {"attach", r.attach},
-            {"at_rest", r.at_rest},
-            {"fail_at", r.fail_at},
-            {"rootfs", encode_rootfs(r.rootfs)},
-            {"spec", spec::encode(r.spec)}};
+    json request = {{"op", "start"},
+                    {"id", bytes(r.id)},
+                    {"home", bytes(r.layout.home)},
+                    {"attach", r.attach},
+                    {"at_rest", r.at_rest},
+                    {"fail_at", r.fail_at},
+                    {"rootfs", encode_rootfs(r.rootfs)},
+                    {"spec", spec::encode(r.spec)}};
+    if (r.trial)
+      request["trial"] = {{"target", bytes(r.trial->target)}, {"without", r.trial->without}};
+    return request;
   }
   json operator()(const ExecRequest& r) const {
     return {{"op", "exec"}, {"spec", spec::encode(r.spec)}};
@@ -125,7 +133,11 @@ struct Encode {
     return {{"op", "diff"}, {"before", spec::encode(r.before)}, {"after", spec::encode(r.after)}};
   }
   json operator()(const LayerRequest& r) const {
-    return {{"op", "layer"}, {"before", spec::encode(r.before)}, {"after", spec::encode(r.after)}};
+    return {{"op", "layer"},
+            {"before", spec::encode(r.before)},
+            {"after", spec::encode(r.after)},
+            {"swapped_uid", r.swapped_uid},
+            {"swapped_gid", r.swapped_gid}};
   }
 };
 
@@ -221,7 +233,9 @@ Result<Request> request_of(const json& document) {
                           TRY(spec::decode_texts(fields.member("after")))};
   else if (op == "layer")
     request = LayerRequest{TRY(spec::decode_texts(fields.member("before"))),
-                           TRY(spec::decode_texts(fields.member("after")))};
+                           TRY(spec::decode_texts(fields.member("after"))),
+                           fields.integer<std::uint32_t>("swapped_uid", 0, UINT32_MAX),
+                           fields.integer<std::uint32_t>("swapped_gid", 0, UINT32_MAX)};
   else
     return make_error(Code::kUnimplemented, "protocol_error",
                       format("decode message: unknown request '{}'", op));

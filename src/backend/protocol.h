@@ -16,10 +16,13 @@
 namespace caisson::backend {
 
 /// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
-constexpr int kProtocolVersion = 3;
+constexpr int kProtocolVersion = 4;
 
 /// The shim's argument when it is to start a container: it prepares one before it is asked.
 constexpr const char* kPrepareContainer = "container";
+
+/// Its argument when it is to do nothing until descriptor 3 ends.
+constexpr const char* kCanary = "canary";
 
 /// Where things of one home are. The directories exist before a shim is started.
 struct Layout {
@@ -44,6 +47,7 @@ struct StartRequest {
   bool attach = false;
   bool at_rest = false;  ///< only for its files: nothing of the box runs, and nothing is recorded
   unsigned fail_at = 0;  ///< fault injection: the number of the step that is to fail
+  std::optional<Trial> trial;
 };
 struct ExecRequest {
   ExecSpec spec;
@@ -94,6 +98,7 @@ struct DiffRequest {
 /// comes along (image/layer_tar.h), likewise.
 struct LayerRequest {
   std::vector<std::string> before, after;
+  std::uint32_t swapped_uid = 0, swapped_gid = 0;  ///< as in image/layer_tar.h
 };
 using Request =
     std::variant<StartRequest, ExecRequest, FilesRequest, AttachRequest, WaitRequest, SignalRequest,

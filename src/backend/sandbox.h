@@ -33,6 +33,14 @@ struct ProcessSpec {
   std::string user;  ///< `UID[:GID]` or names of the box's own files
   std::vector<std::string> groups;
   bool terminal = false;
+  bool attacks = false;  ///< no program: the attacks of a trial
+};
+
+/// For Runtime::probe: the main process attacks the host (trial/attack.h).
+struct Trial {
+  std::string target;   ///< trial::encode
+  std::string without;  ///< the defence to leave out, which must be found missing; empty: none
+  friend bool operator==(const Trial&, const Trial&) = default;
 };
 
 using ProcessId = std::uint32_t;

@@ -30,6 +30,7 @@ int commit_command(Args args);
 int completion_command(Args args);
 int cp_command(Args args);
 int create_command(Args args);
+int doctor_command(Args args);
 int debug_command(Args args);
 int diff_command(Args args);
 int events_command(Args args);

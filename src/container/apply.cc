@@ -14,18 +14,6 @@ namespace caisson::container {
 
 using sys::Below;
 
-namespace {
-
-/// The place for a mount, or the error of making it.
-Result<Fd> made_target(Result<Fd> target) {
-  if (target || target.error().reason != "system_call_failed") return target;
-  Error error = std::move(target).error();
-  error.reason = "mount_target_unusable";
-  return error;
-}
-
-}  // namespace
-
 Result<> Apply::run(unsigned fail_at) {
   ::umask(0);
   unsigned number = 0;
@@ -56,28 +44,6 @@ Result<Fd> Apply::mount_point(const std::string& target) const {
     return make_error(Code::kFailedPrecondition, "image_unsafe",
                       format("mount on '{}': the image has a symbolic link there", target));
   return plain;
-}
-
-Result<> Apply::take(const MountBind& step) {
-  Fd source = TRY(open_source(step.source, "bind source"));
-  struct stat info{};
-  if (::fstat(source.get(), &info) < 0) return sys_error("stat", step.source);
-  Fd tree = TRY(sys::clone_mount(source.get(), step.source));
-  TRY(sys::set_flags(tree.get(), step.flags, step.source));
-  if (step.map_ids) {
-    if (Result<> mapped = sys::set_idmap(tree.get(), userns_, step.source); !mapped) {
-      if (mapped.error().sys_errno != EINVAL && mapped.error().sys_errno != EPERM &&
-          mapped.error().sys_errno != EOPNOTSUPP)
-        return mapped;
-      warnings_.push_back(
-          format("'{}' is shown with the host's ids: its file system does not "
-                 "support id-mapped mounts",
-                 step.source));
-    }
-  }
-  Fd target = TRY(made_target(S_ISDIR(info.st_mode) ? root_->make_path(step.target)
-                                                    : root_->make_file(step.target)));
-  return sys::attach(tree.get(), target.get(), step.target);
 }
 
 Result<> Apply::take(const MountFs& step) {

@@ -1,11 +1,15 @@
 // Carrying out a plan's steps, in the box's first process while it still has its privileges.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/fd.h"
 #include "container/plan.h"
+#include "init/users.h"
 #include "sys/dir.h"
 
 namespace caisson::container {
@@ -39,11 +43,21 @@ class Apply final {
   Result<> take(const SetHostname&);
   Result<> take(const WriteSysctl&);
   Result<> take(const RaiseLoopback&);
+  Result<> take(const ProtectPath&);
+  Result<> take(const ProtectInRoot&);
   Result<> take(const KeepWritable&);
   Result<> take(const ChangeRoot&);
 
   Result<std::string> layer(Fd directory, const std::string& path, bool map_ids);
   Result<std::vector<std::string>> lower_paths(const MountRoot& step);
+  /// The place for a mount, or the error of making it.
+  static Result<Fd> made_target(Result<Fd> target);
+  Result<> map_ids(int tree, const MountBind& step, const struct stat& info);
+  Result<> keep_ids(const MountBind& step, int source, const Error& cause);
+  Result<const init::User*> box_user();
+  Result<> pin(const std::string& path);
+  Result<> make_read_only(const std::string& path);
+  Result<> cover(const std::string& path);
   static Result<Fd> open_source(const std::string& path, std::string_view what);
   Result<Fd> mount_point(const std::string& target) const;
   Result<> become_box_root() const;
@@ -54,6 +68,8 @@ class Apply final {
   std::optional<sys::Dir> root_;
   std::vector<Fd> layers_;
   std::vector<std::string> warnings_;
+  std::optional<init::User> user_;
+  std::set<std::string> pinned_;
 };
 
 }  // namespace caisson::container

@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "container/box_user.h"
 #include "container/container_impl.h"
 #include "container/disk.h"
 #include "container/world.h"
@@ -10,21 +11,29 @@
 #include "init/limits.h"
 #include "init/seccomp.h"
 #include "init/stage_clock.h"
+#include "sys/idmap.h"
 #include "sys/process.h"
+#include "trial/attack.h"
 
 namespace caisson::container {
 
 Result<backend::Started> Container::start() {
   init::StageClock clock(preparation_.took);
   const sys::CgroupLayout& layout = preparation_.cgroups;
-  const Facts& facts = preparation_.facts;
-  if (facts.root) range_ = TRY(claim_ids(options_.id));
+  Facts& facts = preparation_.facts;
+  std::vector<std::string> warnings;
+  if (facts.root)
+    range_ = TRY(claim_ids(options_.id));
+  else
+    TRY(find_box_user(spec(), options_.rootfs, options_.data, facts, warnings));
+  TRY(protect());
   plan_ = TRY(make_plan(spec(), options_.rootfs, facts, options_.data, range_.first));
-  TRY(preparation_.namespaces.set_owner(plan_.ids.first, plan_.ids.first));
-  std::vector<std::string> warnings = plan_.warnings;
+  leave_out(options_.trial.without);
+  TRY(preparation_.namespaces.set_owner(plan_.ids.root_uid(), plan_.ids.root_gid()));
+  for (std::string& w : protection_.warnings) warnings.push_back(std::move(w));
   for (std::string& w : TRY(init::check_limits(spec(), layout))) warnings.push_back(std::move(w));
   clock.lap("plan");
-  TRY(make_writable_layer(options_.data, options_.rootfs, facts.root));
+  TRY(make_writable_layer(options_.data, options_.rootfs, facts.root, plan_.ids));
   clock.lap("files");
   const std::vector<std::string> granted = sys::capability_names(plan_.capabilities);
   seccomp_ = TRY(init::seccomp_program(spec(), {granted.begin(), granted.end()}, options_.cache));
@@ -40,13 +49,45 @@ Result<backend::Started> Container::start() {
   return backend::Started{::getpid(), init_pid(), 0, clock.take(), std::move(warnings)};
 }
 
+/// The holes that a trial must find: it runs no program but its own.
+void Container::leave_out(std::string_view defence) {
+  const auto drop = [this](const auto& is_one) { std::erase_if(plan_.steps, is_one); };
+  if (defence == "network") plan_.network_namespace = false;
+  if (defence == "kernel_files")
+    drop([](const Step& step) {
+      return std::holds_alternative<MaskPath>(step) || std::holds_alternative<ReadOnlyPath>(step);
+    });
+  if (defence != "files") return;
+  const std::string canary = trial::decode(options_.trial.target).canary;
+  plan_.steps.insert(plan_.steps.end() - 1,
+                     MountBind{canary, canary, {}, plan_.facts.root, IdMapping::kOff});
+}
+
+/// What an earlier run of the box may have left goes first.
+Result<> Container::protect() {
+  protection_.held.clear();
+  remove_placeholders(options_.data);
+  protection_ = TRY(prepare_protections(spec(), options_.data));
+  preparation_.facts.protections = protection_.list;
+  preparation_.facts.protected_in_root = protection_.in_root;
+  return {};
+}
+
+Result<> Container::cleanup() {
+  protection_.held.clear();
+  remove_placeholders(options_.data);
+  return InitSandbox::cleanup();
+}
+
 Result<> Container::finish_namespaces() {
   const Ids& ids = plan_.ids;
   const sys::IdRange range{ids.first_inside, ids.first, ids.count};
   sys::IdMap map{{range}, {range}};
   if (!plan_.facts.root && ids.count > 1)
-    map = {sys::same_ids(plan_.facts.subuids, ids.count),
-           sys::same_ids(plan_.facts.subgids, ids.count)};
+    map = {sys::compose(sys::swap_map(0, ids.swapped_uid, ids.count),
+                        sys::same_ids(plan_.facts.subuids, ids.count)),
+           sys::compose(sys::swap_map(0, ids.swapped_gid, ids.count),
+                        sys::same_ids(plan_.facts.subgids, ids.count))};
   namespaces_ = TRY(preparation_.namespaces.finish(map));
   return {};
 }
@@ -61,8 +102,10 @@ Result<> Container::start_init() {
   world.seccomp = seccomp_;
   world.service = service_options();
   world.fail_at = options_.fail_at;
+  world.trial = options_.trial.target;
   world.cgroups = TRY(cgroup_fds());
-  return clone_init(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS, [&](int control) {
+  const unsigned ipc = options_.trial.without == "shared_memory" ? 0 : CLONE_NEWIPC;
+  return clone_init(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | ipc, [&](int control) {
     ContainerWorld built(std::move(world));
     init::run_init(control, built);
   });

@@ -17,6 +17,7 @@ struct ContainerOptions {
   std::string cache;     ///< of compiled filters
   unsigned fail_at = 0;  ///< see Apply::run
   bool at_rest = false;  ///< see backend::StartRequest
+  backend::Trial trial;  ///< without a target: none
 };
 
 std::unique_ptr<backend::Sandbox> make_container(ContainerOptions options, Preparation preparation);

@@ -25,8 +25,11 @@ class Container final : public init::InitSandbox {
   Result<> serve_files(backend::ProcessId id, Fd socket) override;
   Result<backend::Terminal> open_terminal(const std::string& user) override;
   std::optional<std::uint64_t> disk_bytes() override;
+  Result<> cleanup() override;
 
  private:
+  Result<> protect();
+  void leave_out(std::string_view defence);
   Result<> finish_namespaces();
   Result<> start_init();
   bool all_stopped(bool or_asleep) override;
@@ -38,6 +41,7 @@ class Container final : public init::InitSandbox {
   ContainerOptions options_;
   Preparation preparation_;
   Plan plan_;
+  Protections protection_;
   sys::ClaimedRange range_;
   sys::Namespaces namespaces_;
   std::string seccomp_;

@@ -26,12 +26,8 @@ constexpr sys::CapMask kFileCapabilities =
 
 Result<init::User> Container::look_up(const std::string& user,
                                       const std::vector<std::string>& groups) const {
-  constexpr std::size_t kMaxFile = 4u << 20;
   Fd copy = TRY(duplicate(root()));
-  const sys::Dir root(std::move(copy));
-  init::User found =
-      TRY(init::resolve_user(user, groups, root.read("/etc/passwd", kMaxFile).value_or(""),
-                             root.read("/etc/group", kMaxFile).value_or("")));
+  init::User found = TRY(init::resolve_user(user, groups, sys::Dir(std::move(copy))));
   const auto outside = [&](std::uint32_t id) {
     return id < plan_.ids.first_inside || id - plan_.ids.first_inside >= plan_.ids.count;
   };
@@ -69,6 +65,11 @@ Result<init::ProcessImage> Container::image_of(const backend::ProcessSpec& spec)
   image.bounding = plan_.capabilities;
   image.no_new_privileges = plan_.no_new_privileges;
   image.terminal = spec.terminal;
+  image.attacks = spec.attacks;
+  const std::string& without = options_.trial.without;
+  image.leaks = without == "descriptors";
+  image.unfiltered = without == "system_calls";
+  if (without == "privileges") image.no_new_privileges = false;
   image.limits = process_limits();
   return image;
 }
@@ -111,7 +112,7 @@ Result<backend::Terminal> Container::open_terminal(const std::string& user) {
   // By descriptor: the name could be a trap of the box's (TIOCGPTPEER, ioctl_tty(2)).
   Fd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!slave) return sys_error("open terminal", "");
-  const uid_t uid = plan_.ids.first + owner.uid - plan_.ids.first_inside;
+  const uid_t uid = plan_.ids.uid_outside(owner.uid);
   if (::fchown(slave.get(), uid, static_cast<gid_t>(-1)) < 0)
     return sys_error("give terminal to user", user);
   return backend::Terminal{std::move(master), std::move(slave)};

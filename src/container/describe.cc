@@ -28,8 +28,8 @@ struct Describe {
     return format("mount root: {}/{}{}", s.data, s.name, s.map_ids ? " idmapped" : "");
   }
   std::string operator()(const MountBind& s) const {
-    return format("bind {} on {} ({}{})", s.source, s.target, text_of(s.flags),
-                  s.map_ids ? ",idmapped" : "");
+    return format("bind {} on {} ({}{}{})", s.source, s.target, text_of(s.flags),
+                  s.map_ids ? ",idmapped" : "", s.to_user == IdMapping::kOff ? "" : ",owner=user");
   }
   std::string operator()(const MountFs& s) const {
     std::string options;
@@ -50,6 +50,10 @@ struct Describe {
     return format("sysctl {} = {}", s.name, s.value);
   }
   std::string operator()(const RaiseLoopback&) const { return "bring up lo"; }
+  std::string operator()(const ProtectPath& s) const {
+    return format("protect {}{}", s.what.path, s.what.placeholder ? " (absent)" : "");
+  }
+  std::string operator()(const ProtectInRoot& s) const { return format("protect {}", s.path); }
   std::string operator()(const KeepWritable& s) const { return format("keep writable {}", s.path); }
   std::string operator()(const ChangeRoot& s) const {
     return s.read_only ? "change root, read-only" : "change root";
@@ -65,8 +69,9 @@ std::string describe(const Plan& plan) {
                          ? "as root of the host\n"
                          : format("as user {}, in an outer user namespace with {} ids\n",
                                   plan.facts.uid, plan.ids.count);
-  text += format("inner user namespace: {} {} {}\n", plan.ids.first_inside, plan.ids.first,
-                 plan.ids.count);
+  text += format(
+      "inner user namespace: {} {} {}{}\n", plan.ids.first_inside, plan.ids.first, plan.ids.count,
+      plan.ids.swapped_uid == 0 ? "" : format(", 0 and {} swapped", plan.ids.swapped_uid));
   text += format("namespaces: pid mount ipc uts cgroup{}\n",
                  plan.network_namespace ? " net" : " (host network)");
   for (const Step& step : plan.steps) text += describe(step) + "\n";

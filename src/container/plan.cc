@@ -9,23 +9,17 @@ namespace {
 
 constexpr std::uint64_t kShmBytes = 64ull << 20;
 
-/// A user's single id can stand for any one id inside; the wanted one is the user's number.
-std::uint32_t single_id(const std::string& user) {
-  std::uint32_t id = 0;
-  for (char c : user) {
-    if (c < '0' || c > '9') break;
-    id = id * 10 + static_cast<std::uint32_t>(c - '0');
-  }
-  return id;
-}
-
-Ids choose_ids(const BoxSpec& spec, const Facts& facts, std::uint32_t first_id) {
+Ids choose_ids(const Facts& facts, std::uint32_t first_id) {
   if (facts.root) return {first_id, 0, sys::kIdsPerBox};
-  if (facts.subuids.empty() || facts.subgids.empty()) return {0, single_id(spec.user), 1};
+  // A single id can stand for any one id inside: the wanted one is the user's.
+  if (facts.subuids.empty() || facts.subgids.empty()) return {0, facts.user_uid, 1};
   std::uint64_t uids = 1, gids = 1;
   for (const auto& r : facts.subuids) uids += r.count;
   for (const auto& r : facts.subgids) gids += r.count;
-  return {0, 0, static_cast<std::uint32_t>(std::min<std::uint64_t>({uids, gids, sys::kIdsPerBox}))};
+  Ids ids{0, 0, static_cast<std::uint32_t>(std::min<std::uint64_t>({uids, gids, sys::kIdsPerBox}))};
+  if (facts.swap_ids && facts.user_uid < ids.count) ids.swapped_uid = facts.user_uid;
+  if (facts.swap_ids && facts.user_gid < ids.count) ids.swapped_gid = facts.user_gid;
+  return ids;
 }
 
 /// Builds the list of steps; one method per part of the file system.
@@ -67,20 +61,19 @@ class Planner final {
     const std::uint64_t bytes = size ? *size : *limits_.tmpfs_bytes;
     const std::uint64_t count =
         inodes ? *inodes : limits_.tmpfs_inodes.value_or(std::max<std::uint64_t>(bytes / 4096, 16));
-    const std::string owner = std::to_string(plan_.ids.first);
     return {"tmpfs",
             target,
             {{"size", std::to_string(bytes)},
              {"nr_inodes", std::to_string(count)},
              {"mode", mode},
-             {"uid", owner},
-             {"gid", owner}},
+             {"uid", std::to_string(plan_.ids.root_uid())},
+             {"gid", std::to_string(plan_.ids.root_gid())}},
             flags};
   }
 
   void views() {
     for (const HostView& view : rootfs_.views)
-      add(MountBind{view.path, view.path, {.read_only = true}, plan_.facts.root});
+      add(MountBind{view.path, view.path, {.read_only = true}, plan_.facts.root, IdMapping::kOff});
   }
 
   void proc_and_sys() {
@@ -91,12 +84,13 @@ class Planner final {
     if (plan_.network_namespace || plan_.facts.root)
       add(MountFs{"sysfs", "/sys", {}, read_only});
     else
-      add(MountBind{"/sys", "/sys", read_only, false});
+      add(MountBind{"/sys", "/sys", read_only, false, IdMapping::kOff});
     if (plan_.facts.unified_cgroup) add(MountFs{"cgroup2", "/sys/fs/cgroup", {}, read_only});
   }
 
   void dev() {
-    const std::uint32_t tty_group = plan_.ids.first + (plan_.ids.count > 5 ? 5 : 0);
+    const std::uint32_t tty_group =
+        plan_.ids.gid_outside(plan_.ids.count > 5 ? 5 : plan_.ids.first_inside);
     add(tmpfs("/dev", 65536 * 16, 1024, "755", {.nodev = false, .noexec = true}));
     const bool bind = !plan_.facts.root;
     for (const auto& [name, minor] :
@@ -127,8 +121,15 @@ class Planner final {
         add(tmpfs(m.target, m.size_bytes, m.inodes, format("{:o}", m.mode.value_or(01777)),
                   {.read_only = m.read_only}));
       else
-        add(MountBind{m.source, m.target, {.read_only = m.read_only}, plan_.facts.root});
+        add(MountBind{m.source,
+                      m.target,
+                      {.read_only = m.read_only},
+                      plan_.facts.root,
+                      m.read_only ? IdMapping::kOff : m.idmap,
+                      true});
     }
+    for (const Protection& protection : plan_.facts.protections) add(ProtectPath{protection});
+    for (const std::string& path : plan_.facts.protected_in_root) add(ProtectInRoot{path});
   }
 
   void hide() {
@@ -191,7 +192,9 @@ Result<Plan> make_plan(const BoxSpec& spec, const Rootfs& rootfs, const Facts& f
                        const std::string& data, std::uint32_t first_id) {
   Plan plan;
   plan.facts = facts;
-  plan.ids = choose_ids(spec, facts, first_id);
+  plan.ids = choose_ids(facts, first_id);
+  plan.user = spec.user;
+  plan.groups = spec.groups;
   plan.network_namespace = spec.network != Network::kUnsafeHostNetwork;
   plan.capabilities = capabilities_of(spec);
   plan.no_new_privileges = spec::effective_no_new_privileges(spec);

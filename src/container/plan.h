@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "caisson/spec.h"
+#include "container/protect.h"
 #include "spec/rootfs.h"
 #include "sys/capabilities.h"
 #include "sys/mount.h"
@@ -22,16 +23,34 @@ struct Facts {
   std::vector<sys::IdRange> subuids, subgids;  ///< of an ordinary user
   bool unified_cgroup = false;                 ///< memory and pids are on cgroup v2
   bool exposed_program = false;                ///< ids of a box may have a right to change it
+  /// Of an ordinary user: the box's user, and that it is to have the caller's ids because a bind
+  /// belongs to the caller.
+  std::uint32_t user_uid = 0, user_gid = 0;
+  bool swap_ids = false;
+  std::vector<Protection> protections;
+  std::vector<std::string> protected_in_root;
   friend bool operator==(const Facts&, const Facts&) = default;
 };
 
 /// Which ids the box has. Inside, `first_inside .. first_inside + count` are `first ..` of the
-/// namespace that the shim is in.
+/// namespace that the shim is in; but for the root and one user, who may be swapped.
 struct Ids {
   std::uint32_t first = 0;
   std::uint32_t first_inside = 0;
   std::uint32_t count = sys::kIdsPerBox;
+  std::uint32_t swapped_uid = 0, swapped_gid = 0;  ///< 0: nobody
+  std::uint32_t uid_outside(std::uint32_t uid) const { return outside(uid, swapped_uid); }
+  std::uint32_t gid_outside(std::uint32_t gid) const { return outside(gid, swapped_gid); }
+  /// Of the box's root.
+  std::uint32_t root_uid() const { return uid_outside(first_inside); }
+  std::uint32_t root_gid() const { return gid_outside(first_inside); }
   friend bool operator==(const Ids&, const Ids&) = default;
+
+ private:
+  std::uint32_t outside(std::uint32_t id, std::uint32_t swapped) const {
+    if (swapped != 0 && (id == 0 || id == swapped)) id = swapped - id;
+    return first + id - first_inside;
+  }
 };
 
 // Steps, in the order in which the box's first process takes them.
@@ -51,6 +70,9 @@ struct MountBind {
   std::string source, target;
   sys::MountFlags flags;
   bool map_ids = false;
+  /// Of what the caller mounts for writing: its owner's files are to be the box's user's.
+  IdMapping to_user = IdMapping::kOff;
+  bool asked = false;  ///< by the caller
 };
 struct MountFs {
   std::string type, target;
@@ -78,6 +100,12 @@ struct WriteSysctl {  ///< a namespaced one, below /proc/sys
   std::string name, value;
 };
 struct RaiseLoopback {};
+struct ProtectPath {
+  Protection what;
+};
+struct ProtectInRoot {  ///< made when it is not there
+  std::string path;
+};
 struct KeepWritable {  ///< a directory that does not become read-only with the root
   std::string path;
 };
@@ -86,14 +114,16 @@ struct ChangeRoot {
 };
 using Step = std::variant<JoinCgroups, PrivateMounts, MountRoot, MountMerged, MountBind, MountFs,
                           DeviceNode, MakeSymlink, MaskPath, ReadOnlyPath, SetHostname, WriteSysctl,
-                          RaiseLoopback, KeepWritable, ChangeRoot>;
+                          RaiseLoopback, ProtectPath, ProtectInRoot, KeepWritable, ChangeRoot>;
 
 struct Plan {
   Facts facts;
   Ids ids;
   bool network_namespace = true;
   std::vector<Step> steps;
-  sys::CapMask capabilities = 0;  ///< of root in the box
+  std::string user;                 ///< as the spec names it
+  std::vector<std::string> groups;  ///< likewise
+  sys::CapMask capabilities = 0;    ///< of root in the box
   bool no_new_privileges = true;
   std::vector<std::string> warnings;
 };

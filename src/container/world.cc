@@ -14,11 +14,12 @@ namespace {
 /// From here on this process has no more rights than the box's root, and cannot be inspected by it.
 Result<> give_up_privileges(const Ids& ids) {
   ::prctl(PR_SET_KEEPCAPS, 0);
-  if (ids.first != 0) {
-    const gid_t gid = ids.first;
+  const uid_t uid = ids.root_uid();
+  const gid_t gid = ids.root_gid();
+  if (uid != 0 || gid != 0) {
     if (::syscall(SYS_setgroups, 0, nullptr) < 0) return sys_error("clear groups", "");
     if (::syscall(SYS_setresgid, gid, gid, gid) < 0) return sys_error("set group id", "");
-    if (::syscall(SYS_setresuid, gid, gid, gid) < 0) return sys_error("set user id", "");
+    if (::syscall(SYS_setresuid, uid, uid, uid) < 0) return sys_error("set user id", "");
   }
   // Its own session keyring, so that nothing in the box can possess the caller's keys.
   if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS &&
@@ -57,7 +58,8 @@ init::ExecContext ContainerWorld::context() const {
   return {.userns = options_.userns,
           .launcher = options_.launcher,
           .seccomp = options_.seccomp,
-          .service = &options_.service};
+          .service = &options_.service,
+          .trial = options_.trial};
 }
 
 void ContainerWorld::signal_all(int number) { ::kill(-1, number); }

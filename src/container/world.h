@@ -16,7 +16,8 @@ struct WorldOptions {
   int launcher = -1;         ///< see init/launcher.h; -1: none is needed
   std::string_view seccomp;  ///< the program every exec gets
   files::ServiceOptions service;
-  unsigned fail_at = 0;  ///< see Apply::run
+  std::string_view trial;  ///< the target of attacks
+  unsigned fail_at = 0;    ///< see Apply::run
 };
 
 class ContainerWorld final : public init::World {

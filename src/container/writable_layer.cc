@@ -50,7 +50,8 @@ std::uint64_t written_bytes(const std::string& data, const Rootfs& rootfs, std::
   return now > size ? now - size : 0;
 }
 
-Result<> make_writable_layer(const std::string& data, const Rootfs& rootfs, bool root) {
+Result<> make_writable_layer(const std::string& data, const Rootfs& rootfs, bool root,
+                             const Ids& ids) {
   if (rootfs.strategy == RootfsStrategy::kMerged) return make_copy(data, rootfs);
   struct stat top{};
   const std::string topmost = lower_paths(rootfs).front();
@@ -63,7 +64,11 @@ Result<> make_writable_layer(const std::string& data, const Rootfs& rootfs, bool
   if (::mkdir(upper.c_str(), 0755) < 0) {
     if (errno != EEXIST) return sys_error("create directory", upper);
   } else {
+    // An ordinary user's layers belong to the box's root, unless that one is somebody else now.
+    const bool swapped = ids.swapped_uid != 0 || ids.swapped_gid != 0;
     if (root && ::chown(upper.c_str(), top.st_uid, top.st_gid) < 0)
+      return sys_error("set owner of", upper);
+    if (swapped && ::chown(upper.c_str(), ids.root_uid(), ids.root_gid()) < 0)
       return sys_error("set owner of", upper);
     if (::chmod(upper.c_str(), top.st_mode & 07777) < 0) return sys_error("set mode of", upper);
   }

@@ -73,7 +73,8 @@ struct StartedBox {
   std::vector<Fd> fds;  ///< with `attach`: stdin or the terminal, if there is one
   BoxSpec spec;
 };
-Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach);
+Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach,
+                             const std::optional<backend::Trial>& trial = {});
 
 /// Has the shim program do what needs the ids of boxes, and waits for it: files that belong to
 /// subordinate ids can only be handled in a namespace that has those ids.

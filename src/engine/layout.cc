@@ -11,6 +11,7 @@
 #include "base/scope_exit.h"
 #include "base/sha256.h"
 #include "base/ulid.h"
+#include "container/box_user.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
 #include "engine/record.h"
@@ -138,6 +139,9 @@ Result<> Layout::add_layer(const Box::Impl& box, const store::BoxRow& row, const
   const BoxRoot base = TRY(base_of(*runtime_, row, spec));
   backend::LayerRequest request{paths_of(base.rootfs),
                                 paths_of(with_layers(*runtime_, base.rootfs, layers))};
+  const container::SwappedIds swapped = container::swapped_ids(box.runtime->layout.box(box.id));
+  request.swapped_uid = swapped.uid;
+  request.swapped_gid = swapped.gid;
   // An image of what is no image has all of it in its layer.
   if (row.image.empty() && spec.source != "host:") request.before.clear();
   const std::string place = path() + "/layer";
@@ -146,7 +150,7 @@ Result<> Layout::add_layer(const Box::Impl& box, const store::BoxRow& row, const
   if (::geteuid() != 0)
     TRY(write_as_box(*box.runtime, request, path(), out));
   else
-    TRY(image::write_layer(request.before, request.after,
+    TRY(image::write_layer(request.before, request.after, {},
                            [&](std::string_view bytes) { return out.write(bytes); }));
   TRY(out.finish());
   diff_id_ = out.diff_id();

@@ -1,86 +1,319 @@
-// What this host gives boxes, by trying it.
-#include "base/ulid.h"
-#include "engine/box_impl.h"
-#include "sys/cgroup.h"
+// What this host gives boxes, by trying it: for each isolation a box attacks the host.
+#include "engine/probe.h"
 
-namespace caisson {
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/scope_exit.h"
+#include "base/subprocess.h"
+#include "base/ulid.h"
+#include "container/plan.h"
+#include "engine/box_impl.h"
+#include "spec/state_json.h"
+#include "sys/cgroup.h"
+#include "sys/landlock.h"
+#include "sys/socket.h"
+#include "sys/tree.h"
+#include "trial/attack.h"
+
+namespace caisson::engine {
 namespace {
 
-/// A whole box is the only honest test of the isolation: it is made, runs, and is removed.
-Capability try_container(Runtime& runtime) {
-  Capability row{.name = "container"};
-  Result<Box> box = runtime.create({.source = "host:", .command = {"true"}});
-  if (!box) {
-    row.detail = box.error().message;
-    return row;
+constexpr std::string_view kContent = "canary";
+
+/// What the box must not reach. It is all of the same user, so nothing but the isolation is in the
+/// way; it goes with this object.
+class Canary final {
+ public:
+  static Result<Canary> make(const Runtime::Impl& runtime) {
+    Canary canary;
+    std::string name = runtime.path("cache/trial-XXXXXX");
+    if (::mkdtemp(name.data()) == nullptr) return sys_error("create directory", name);
+    canary.scratch_ = name;
+    canary.target.canary = name + "/canary";
+    if (::mkdir(canary.target.canary.c_str(), 0777) < 0)
+      return sys_error("create directory", canary.target.canary);
+    const Fd directory = TRY(open_fd(canary.target.canary, O_RDONLY | O_DIRECTORY));
+    TRY(replace_file(directory.get(), "secret", std::string(kContent), 0666));
+    canary.path_ = TRY(sys::listen_at(directory.get(), "socket"));
+    TRY(canary.listen());
+    TRY(canary.share_memory());
+    TRY(canary.start_process(runtime));
+    return canary;
   }
-  Result<> started = box->start();
-  Result<ExitInfo> end =
-      started ? box->wait(in(std::chrono::seconds(30))) : Result<ExitInfo>(started.error());
-  row.available = end && end->exit_code == 0;
-  row.detail = row.available ? "a box ran"
-               : end         ? "a box did not exit with 0"
-                             : end.error().message;
-  [[maybe_unused]] Result<> removed = box->remove(true);
-  return row;
+  Canary(Canary&&) = default;
+  Canary& operator=(Canary&&) = delete;
+  ~Canary() {
+    if (memory_ != nullptr) ::shmdt(memory_);
+    alive_.reset();
+    if (target.pid > 0 && !scratch_.empty()) ::waitpid(target.pid, nullptr, 0);
+  }
+
+  const std::string& scratch() const { return scratch_; }
+
+  /// What was touched, whatever the box says of it.
+  std::string touched() const {
+    std::string what;
+    if (read_file(target.canary + "/secret", 64).value_or("") != kContent)
+      what += "a file of the host was changed; ";
+    for (const auto& [socket, name] : {std::pair{&path_, "a socket file"},
+                                       {&abstract_, "an abstract socket"},
+                                       {&tcp_, "a TCP port"}}) {
+      pollfd polled{socket->get(), POLLIN, 0};
+      if (::poll(&polled, 1, 0) > 0) what += format("somebody connected to {}; ", name);
+    }
+    return what;
+  }
+
+  trial::Target target;
+
+ private:
+  Canary() = default;
+
+  Result<> listen() {
+    target.abstract_name = "caisson-trial-" + TRY(make_ulid());
+    abstract_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    target.abstract_name.copy(name.sun_path + 1, sizeof name.sun_path - 1);
+    const auto size =
+        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + target.abstract_name.size());
+    if (!abstract_ || ::bind(abstract_.get(), reinterpret_cast<sockaddr*>(&name), size) < 0 ||
+        ::listen(abstract_.get(), 8) < 0)
+      return sys_error("listen on abstract socket", "");
+    tcp_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    if (!tcp_ || ::bind(tcp_.get(), reinterpret_cast<sockaddr*>(&address), length) < 0 ||
+        ::listen(tcp_.get(), 8) < 0 ||
+        ::getsockname(tcp_.get(), reinterpret_cast<sockaddr*>(&address), &length) < 0)
+      return sys_error("listen on loopback", "");
+    target.tcp_port = ntohs(address.sin_port);
+    return {};
+  }
+
+  /// Marked for removal at once, it lives as long as we have it attached (shmctl(2)).
+  Result<> share_memory() {
+    target.shm_id = ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    if (target.shm_id < 0) return sys_error("create shared memory", "");
+    memory_ = ::shmat(target.shm_id, nullptr, 0);
+    ::shmctl(target.shm_id, IPC_RMID, nullptr);
+    if (memory_ != reinterpret_cast<void*>(-1)) return {};
+    memory_ = nullptr;
+    return sys_error("attach shared memory", "");
+  }
+
+  Result<> start_process(const Runtime::Impl& runtime) {
+    Pipe pipe = TRY(make_pipe());
+    const Fd theirs(::fcntl(pipe.read.get(), F_DUPFD_CLOEXEC, 10));
+    if (!theirs) return sys_error("duplicate descriptor", "");
+    target.pid = TRY(spawn({runtime.shim, backend::kCanary}, {.fds = {{theirs.get(), 3}}}));
+    alive_ = std::move(pipe.write);
+    return {};
+  }
+
+  std::string scratch_;
+  Fd path_, abstract_, tcp_, alive_;
+  void* memory_ = nullptr;
+};
+
+struct Limit {
+  const char* name;  ///< of the row, without "limit_"
+  std::optional<sys::Controller> controller;
+};
+constexpr Limit kLimits[] = {{"memory", sys::Controller::kMemory},
+                             {"pids", sys::Controller::kPids},
+                             {"cpus", sys::Controller::kCpu},
+                             {"open_files", {}},
+                             {"file_size", {}},
+                             {"tmpfs", {}}};
+
+constexpr std::array kDefences = {"files",      "attributes",    "mounts",       "signals",
+                                  "tracing",    "network",       "unix_sockets", "system_calls",
+                                  "privileges", "shared_memory", "kernel_files", "descriptors"};
+
+/// Limits of the box, and what it is told to exceed. One that is left out is exceeded all the same.
+void set_limits(BoxSpec& spec, trial::Target& target, const sys::CgroupLayout& layout,
+                std::string_view without) {
+  const auto usable = [&](sys::Controller controller) { return layout.usable(controller); };
+  Limits& limits = spec.limits;
+  if (usable(sys::Controller::kMemory)) limits.memory_bytes = target.memory_bytes = 64u << 20;
+  if (usable(sys::Controller::kPids)) limits.pids = target.pids = 24;
+  if (usable(sys::Controller::kCpu))
+    limits.cpus = static_cast<double>(target.cpu_percent = 20) / 100;
+  limits.open_files = target.open_files = 64;
+  limits.file_size_bytes = target.file_size_bytes = 1u << 20;
+  if (spec.isolation == Isolation::kContainer) limits.tmpfs_bytes = target.tmpfs_bytes = 4u << 20;
+  if (without == "limit_memory") limits.memory_bytes.reset();
+  if (without == "limit_pids") limits.pids.reset();
+  if (without == "limit_cpus") limits.cpus.reset();
+  if (without == "limit_open_files") limits.open_files.reset();
+  if (without == "limit_file_size") limits.file_size_bytes.reset();
+  if (without == "limit_tmpfs") limits.tmpfs_bytes.reset();
 }
 
-sys::CgroupLimits limit_of(sys::Controller controller) {
-  switch (controller) {
-    case sys::Controller::kMemory:
-      return {.memory_bytes = 64u << 20};
-    case sys::Controller::kPids:
-      return {.pids = 64};
-    case sys::Controller::kCpu:
-      return {.cpu_weight = 100, .cpus = 1.0};
-    default:
-      return {};
+/// Runs the attacks in a box of a home of its own, which is gone afterwards.
+Result<std::vector<trial::Finding>> run_trial(const Canary& canary, const Runtime::Impl& outer,
+                                              const BoxSpec& spec, std::string_view without) {
+  OpenOptions options = outer.options;
+  options.home = canary.scratch() + "/home";
+  options.shim_path = outer.shim;
+  Runtime runtime = TRY(Runtime::open(options));
+  Box box = TRY(runtime.create(spec));
+  const backend::Layout layout{options.home};
+  const Runtime::Impl inner(layout, outer.shim, options, TRY(store::State::open(options.home)),
+                            outer.boot);
+  backend::Trial trial{trial::encode(canary.target), std::string(without)};
+  TRY(start_box(inner, box.id(), false, trial));
+  const Result<ExitInfo> end = box.wait(in(std::chrono::seconds(60)));
+  std::string report;
+  for (const Output& output : TRY(box.logs())) report += output.data;
+  TRY(box.remove(true));
+  if (!end) return end.error();
+  return trial::parse_report(report);
+}
+
+Capability row_of(Isolation isolation, std::string_view name, Proof proof,
+                  std::string detail = {}) {
+  const bool defence = std::ranges::count(kDefences, name) != 0;
+  return {
+      std::string(to_string(isolation)), std::string(name), proof, defence, std::move(detail), {}};
+}
+
+/// What this host has no means for is no failure.
+void excuse(Capability& row, const sys::CgroupLayout& layout, int landlock_abi) {
+  for (const Limit& limit : kLimits)
+    if (row.name == format("limit_{}", limit.name) && limit.controller &&
+        !layout.usable(*limit.controller)) {
+      row.proof = Proof::kUnavailable;
+      row.detail = layout.why_not(*limit.controller);
+    }
+  if (row.isolation != to_string(Isolation::kProcess)) return;
+  constexpr int kScopes = 6;
+  if (row.name == "signals" && landlock_abi < kScopes) {
+    row = {row.isolation,
+           row.name,
+           Proof::kUnavailable,
+           false,
+           format("Landlock of this kernel has ABI {}", landlock_abi),
+           "Linux 6.12 has it"};
   }
 }
 
-Result<> freeze_and_thaw(sys::Cgroup& group) {
-  TRY(group.freeze());
-  return group.thaw();
-}
-
-/// Makes a group, sets the controller's limit or uses what it does, and removes the group.
-Result<std::string> use(const sys::CgroupLayout& layout, sys::Controller controller) {
-  const std::string id = "probe-" + TRY(make_ulid());
-  sys::Cgroup group = TRY(sys::Cgroup::create(layout, id, limit_of(controller)));
-  Result<> used;
-  if (!group.has(controller))
-    used = make_error(Code::kUnimplemented, "cgroup_incomplete",
-                      format("the new group has no controller {}", sys::to_string(controller)));
-  else if (controller == sys::Controller::kFreezer)
-    used = freeze_and_thaw(group);
-  else if (controller == sys::Controller::kCpuacct && !group.usage().cpu_user)
-    used = make_error(Code::kUnimplemented, "cgroup_incomplete", "the new group has no CPU time");
-  Result<> removed = group.remove();
-  TRY(std::move(used));
-  TRY(std::move(removed));
-  return format("cgroup v{}", layout.find(controller)->version);
-}
-
-Capability try_controller(const sys::CgroupLayout& layout, sys::Controller controller) {
-  Capability row{.name = format("cgroup_{}", sys::to_string(controller))};
-  if (!layout.usable(controller)) {
-    row.detail = layout.why_not(controller);
-    return row;
+/// `start` first; then every defence that the isolation claims.
+std::vector<Capability> judge(Isolation isolation, const std::vector<trial::Finding>& findings,
+                              const std::string& touched, bool with_limits) {
+  std::vector<Capability> rows = {row_of(isolation, "start", Proof::kProved, "a box ran")};
+  rows.front().required = true;
+  const auto add = [&](const std::string& name) {
+    const auto found = std::ranges::find(findings, name, &trial::Finding::defence);
+    if (found == findings.end())
+      rows.push_back(row_of(isolation, name, Proof::kFailed, "it was not tried"));
+    else if (!found->broken.empty())
+      rows.push_back(row_of(isolation, name, Proof::kFailed, found->broken));
+    else
+      rows.push_back(row_of(isolation, name, Proof::kProved));
+  };
+  for (const char* name : kDefences)
+    if (isolation == Isolation::kContainer || std::string_view(name) != "kernel_files") add(name);
+  if (with_limits)
+    for (const Limit& limit : kLimits)
+      if (isolation == Isolation::kContainer || std::string_view(limit.name) != "tmpfs")
+        add(format("limit_{}", limit.name));
+  if (!touched.empty()) {
+    rows.push_back(row_of(isolation, "canaries", Proof::kFailed, touched));
+    rows.back().required = true;
   }
-  Result<std::string> used = use(layout, controller);
-  row.available = used.has_value();
-  row.detail = used ? *used : used.error().message;
-  return row;
+  return rows;
+}
+
+std::vector<Capability> no_start(Isolation isolation, const Error& error) {
+  Capability row = row_of(isolation, "start", Proof::kUnavailable, error.message);
+  row.required = true;
+  row.hint = error.hint;
+  return {row};
 }
 
 }  // namespace
 
-Result<Capabilities> Runtime::probe() {
+bool is_defence(std::string_view name) {
+  return std::ranges::count(kDefences, name) != 0 ||
+         std::ranges::any_of(
+             kLimits, [&](const Limit& limit) { return name == format("limit_{}", limit.name); });
+}
+
+std::vector<Capability> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
+                                      bool with_limits, std::string_view without) {
+  if (runtime.shim.empty()) {
+    const Result<std::string> shim = find_shim(runtime.options);
+    return no_start(isolation,
+                    shim ? make_error(Code::kInternal, "shim_missing", "find shim") : shim.error());
+  }
+  Result<Canary> canary = Canary::make(runtime);
+  if (!canary) return no_start(isolation, canary.error());
+  ScopeExit clear([&] {
+    [[maybe_unused]] const Result<> removed = remove_tree_of(
+        runtime, runtime.path("cache"), canary->scratch().substr(canary->scratch().rfind('/') + 1));
+  });
+  const Result<sys::CgroupLayout> layout = sys::detect_cgroups();
+  if (!layout) return no_start(isolation, layout.error());
+  BoxSpec spec;
+  spec.source = "host:";
+  spec.isolation = isolation;
+  spec.command = {"caisson-trial"};
+  spec.protect_defaults = false;
+  canary->target.own_proc = isolation == Isolation::kContainer;
+  if (isolation == Isolation::kContainer)
+    canary->target.capabilities = container::capabilities_of(spec);
+  if (with_limits) set_limits(spec, canary->target, *layout, without);
+  const Result<std::vector<trial::Finding>> found = run_trial(*canary, runtime, spec, without);
+  if (!found && found.error().reason != "trial_died") return no_start(isolation, found.error());
+  std::vector<Capability> rows = judge(isolation, found ? *found : std::vector<trial::Finding>(),
+                                       canary->touched(), with_limits);
+  for (Capability& row : rows) excuse(row, *layout, sys::landlock_abi().value_or(0));
+  return rows;
+}
+
+}  // namespace caisson::engine
+
+namespace caisson {
+
+Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
+  if (!options.without.empty() && !engine::is_defence(options.without))
+    return make_error(Code::kInvalidArgument, "defence_unknown",
+                      format("leave out defence '{}': there is no such row", options.without),
+                      "caisson doctor lists them");
+  const bool usual = options.without.empty();
+  if (usual && !options.fresh)
+    if (const std::optional<std::string> text = engine::remembered_probe(*impl_))
+      if (Result<Capabilities> known = spec::capabilities_from_json(*text)) return known;
   Capabilities all;
-  all.rows.push_back(try_container(*this));
-  const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
-  for (sys::Controller controller : sys::kAllControllers)
-    all.rows.push_back(try_controller(layout, controller));
+  for (Isolation isolation : {Isolation::kContainer, Isolation::kProcess}) {
+    std::vector<Capability> rows = engine::try_isolation(*impl_, isolation, true, options.without);
+    if (usual) engine::remember_proof(*impl_, isolation, rows);
+    for (Capability& row : rows) all.rows.push_back(std::move(row));
+  }
+  all.rows.push_back({std::string(to_string(Isolation::kUnsafeHost)), "isolation",
+                      Proof::kUnavailable, false, "none: it is an ordinary process of the caller's",
+                      "use process or container"});
+  for (Capability& row : TRY(engine::try_host(*impl_, all.rows)))
+    all.rows.push_back(std::move(row));
+  if (usual) engine::remember_probe(*impl_, to_json(all));
   return all;
 }
 

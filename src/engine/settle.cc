@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/scope_exit.h"
 #include "base/ulid.h"
+#include "container/protect.h"
 #include "engine/audit.h"
 #include "engine/box_impl.h"
 #include "spec/state_json.h"
@@ -53,6 +54,7 @@ void clear_files(const Runtime::Impl& runtime, const std::string& id) {
   const std::string box = runtime.layout.box(id);
   ::unlink((box + "/" + backend::Layout::kPaused).c_str());
   ::unlink((box + "/" + backend::Layout::socket(id)).c_str());
+  container::remove_placeholders(box);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "engine/box_impl.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
+#include "engine/probe.h"
 #include "engine/record.h"
 #include "spec/image_ref.h"
 #include "spec/state_json.h"
@@ -63,6 +64,7 @@ void warn_of_platform(const BoxSpec& spec, std::vector<std::string>& warnings) {
 
 struct How {
   bool attach = false, at_rest = false;
+  std::optional<backend::Trial> trial;
 };
 
 Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, BoxSpec spec,
@@ -77,7 +79,8 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   request.rootfs = std::move(root.rootfs);
   request.attach = how.attach;
   request.at_rest = how.at_rest;
-  request.fail_at = injected_fault();
+  request.trial = how.trial;
+  if (!how.trial) request.fail_at = injected_fault();
   std::vector<int> fds_of_request;
   if (root.held) fds_of_request.push_back(root.held.get());
   const Result<> sent = channel.send(request, fds_of_request);
@@ -149,19 +152,22 @@ Result<Channel> start_at_rest(const Runtime::Impl& runtime, const std::string& i
       .channel;
 }
 
-Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach) {
+Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id, bool attach,
+                             const std::optional<backend::Trial>& trial) {
   const ClaimedBox claimed = TRY(claim_to_use(runtime, id));
   const store::BoxRow& row = claimed.row;
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
   BoxSpec spec = TRY(spec_of(row));
-  Result<Channel> channel = spawn_shim(runtime, claimed.claim, spec.isolation);
+  const Result<> proved = trial ? Result<>() : require_proof(runtime, spec.isolation);
+  Result<Channel> channel =
+      proved ? spawn_shim(runtime, claimed.claim, spec.isolation) : Result<Channel>(proved.error());
   store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};
   if (!TRY(runtime.state.transition(id, states_before(BoxState::kStarting), starting)))
     return not_startable(row);
 
   backend::Started started;
-  Result<StartedBox> box =
-      launch(runtime, row, std::move(spec), {.attach = attach}, std::move(channel), started);
+  Result<StartedBox> box = launch(runtime, row, std::move(spec), {.attach = attach, .trial = trial},
+                                  std::move(channel), started);
   store::BoxUpdate update;
   if (!box) {
     // A shim that fails clears up itself; for one that died we do.

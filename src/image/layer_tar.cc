@@ -21,7 +21,7 @@ using files::TarType;
 
 class LayerTar final {
  public:
-  explicit LayerTar(const files::Sink& sink) : tar_(sink) {}
+  LayerTar(const files::Sink& sink, SwappedIds swapped) : tar_(sink), swapped_(swapped) {}
 
   Result<> run(const std::vector<std::string>& before, const std::vector<std::string>& after) {
     for (const std::string& tree : after)
@@ -69,8 +69,8 @@ class LayerTar final {
     TarMember member;
     member.name = member_of(path);
     member.mode = st.st_mode & 07777;
-    member.uid = st.st_uid;
-    member.gid = st.st_gid;
+    member.uid = in_box(st.st_uid, swapped_.uid);
+    member.gid = in_box(st.st_gid, swapped_.gid);
     member.mtime = st.st_mtim.tv_sec;
     member.mtime_ns = st.st_mtim.tv_nsec;
     if (S_ISREG(st.st_mode)) return file(parent.get(), name, st, member);
@@ -94,6 +94,10 @@ class LayerTar final {
     return tar_.add(member);
   }
 
+  static std::uint32_t in_box(std::uint32_t id, std::uint32_t swapped) {
+    return id == 0 || id == swapped ? swapped - id : id;
+  }
+
   Result<> file(int parent, const std::string& name, const struct stat& st, TarMember& member) {
     if (st.st_nlink > 1) {
       const auto [at, first] = linked_.try_emplace({st.st_dev, st.st_ino}, member.name);
@@ -111,6 +115,7 @@ class LayerTar final {
   }
 
   files::TarWriter tar_;
+  SwappedIds swapped_;
   std::vector<Fd> trees_;
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;
 };
@@ -118,8 +123,8 @@ class LayerTar final {
 }  // namespace
 
 Result<> write_layer(const std::vector<std::string>& before, const std::vector<std::string>& after,
-                     const files::Sink& sink) {
-  return LayerTar(sink).run(before, after);
+                     SwappedIds swapped, const files::Sink& sink) {
+  return LayerTar(sink, swapped).run(before, after);
 }
 
 }  // namespace caisson::image

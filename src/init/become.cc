@@ -21,6 +21,7 @@
 #include "init/exec_block.h"
 #include "sys/landlock.h"
 #include "sys/seccomp.h"
+#include "trial/attack.h"
 
 namespace caisson::init {
 namespace {
@@ -36,6 +37,7 @@ class Child final {
     credentials();
     if (header_->no_new_privileges) seccomp();
     if (header_->serves_files) serve();
+    if (header_->attacks != 0) attack();
     execute();
   }
 
@@ -72,7 +74,8 @@ class Child final {
     check(::setsid() >= 0, ExecStep::kSession);
     check(::dup2(in, 0) == 0 && ::dup2(out, 1) == 1 && ::dup2(err, 2) == 2, ExecStep::kStdio);
     if (header_->terminal) check(::ioctl(0, TIOCSCTTY, 0) == 0, ExecStep::kSession);
-    check(::syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0, ExecStep::kStdio);
+    if (header_->leaks == 0)
+      check(::syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0, ExecStep::kStdio);
     // exec resets handlers, but not what is ignored; the shim ignores some.
     struct sigaction defaults{};
     defaults.sa_handler = SIG_DFL;
@@ -169,6 +172,13 @@ class Child final {
     ::prctl(PR_SET_DUMPABLE, 0);
     ::syscall(SYS_close_range, 1u, UINT_MAX, 0);
     files::serve(0, *context_.service);
+    ::_exit(0);
+  }
+
+  /// In the place of a program, with what a program would have.
+  [[noreturn]] void attack() const noexcept {
+    ::close(status_);
+    trial::attack(context_.trial, 1);
     ::_exit(0);
   }
 

@@ -105,6 +105,8 @@ Result<Fd> make_exec_block(const ProcessImage& image) {
   header.unfiltered = image.unfiltered;
   header.serves_files = image.serves_files;
   header.own_ids = image.own_ids;
+  header.attacks = image.attacks;
+  header.leaks = image.leaks;
   header.size = sizeof header + writer.bytes().size();
 
   Fd block(::memfd_create("exec", MFD_CLOEXEC));

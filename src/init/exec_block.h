@@ -37,6 +37,8 @@ struct ProcessImage {
   /// The ids stay what they are, and no namespace is entered. The capabilities stay too, unless
   /// no_new_privileges is set.
   bool own_ids = false;
+  bool attacks = false;  ///< nothing is executed: the attacks of a trial, to stdout
+  bool leaks = false;    ///< for a trial: descriptors stay open
   std::vector<ResourceLimit> limits;
 };
 
@@ -52,6 +54,7 @@ struct ExecContext {
   int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< a BPF program, empty: no filter
   const files::ServiceOptions* service = nullptr;
+  std::string_view trial;  ///< the target of attacks
 };
 
 /// In the forked child: becomes the process. Never returns; writes an ExecFailure to `status` when

@@ -91,4 +91,11 @@ Result<User> resolve_user(std::string_view spec, const std::vector<std::string>&
   return user;
 }
 
+Result<User> resolve_user(std::string_view spec, const std::vector<std::string>& groups,
+                          const sys::Dir& root) {
+  constexpr std::size_t kMaxFile = 4u << 20;
+  return resolve_user(spec, groups, root.read("/etc/passwd", kMaxFile).value_or(""),
+                      root.read("/etc/group", kMaxFile).value_or(""));
+}
+
 }  // namespace caisson::init

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sys/dir.h"
 
 namespace caisson::init {
 
@@ -21,5 +22,9 @@ struct User {
 /// of the two files (empty when absent). A user's own memberships count unless a group is named.
 Result<User> resolve_user(std::string_view spec, const std::vector<std::string>& groups,
                           std::string_view passwd, std::string_view group);
+
+/// The same by the files of a root file system.
+Result<User> resolve_user(std::string_view spec, const std::vector<std::string>& groups,
+                          const sys::Dir& root);
 
 }  // namespace caisson::init

@@ -68,7 +68,8 @@ Result<> ProcessWorld::seal() {
 init::ExecContext ProcessWorld::context() const {
   return {.landlock = rules_ ? rules_->fd() : -1,
           .seccomp = options_.seccomp,
-          .service = &options_.service};
+          .service = &options_.service,
+          .trial = options_.trial};
 }
 
 void ProcessWorld::signal_all(int number) { sys::signal_descendants(::getpid(), number); }

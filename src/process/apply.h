@@ -11,6 +11,7 @@ struct WorldOptions {
   std::vector<int> cgroups;  ///< to join
   std::string_view seccomp;  ///< the program every exec gets
   files::ServiceOptions service;
+  std::string_view trial;  ///< the target of attacks
   bool root = false;
   int claim = -1;        ///< of the box: it is there as long as we are
   unsigned fail_at = 0;  ///< the number of the rule that is to fail, from 1; for tests

@@ -37,6 +37,7 @@ class Process final : public init::InitSandbox {
 
  private:
   init::ProcessImage basic_image() const;
+  void leave_out(std::string_view defence);
   bool all_stopped(bool or_asleep) override {
     return sys::descendants_stopped(init_pid(), or_asleep);
   }
@@ -56,6 +57,7 @@ Result<backend::Started> Process::start() {
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
   facts_ = gather_facts();
   plan_ = TRY(make_plan(spec(), facts_, options_.data));
+  leave_out(options_.trial.without);
   std::vector<std::string> warnings = plan_.warnings;
   for (std::string& w : TRY(init::check_limits(spec(), layout))) warnings.push_back(std::move(w));
   clock.lap("plan");
@@ -75,6 +77,7 @@ Result<backend::Started> Process::start() {
   world.seccomp = seccomp_;
   world.service = {::geteuid(), ::getegid(), {}};
   world.root = facts_.root;
+  world.trial = options_.trial.target;
   world.claim = options_.claim;
   world.fail_at = options_.fail_at;
   TRY(clone_init(0, [&](int control) {
@@ -87,12 +90,23 @@ Result<backend::Started> Process::start() {
   return backend::Started{::getpid(), init_pid(), 0, clock.take(), std::move(warnings)};
 }
 
+/// The holes that a trial must find: it runs no program but its own.
+void Process::leave_out(std::string_view defence) {
+  if (defence == "files") plan_.landlock = false;
+  if (defence == "signals") plan_.options.forbid_scope = false;
+  if (defence == "privileges") plan_.no_new_privileges = false;
+  if (defence != "network") return;
+  plan_.options.forbid_tcp = false;
+  plan_.seccomp.internet = true;
+}
+
 init::ProcessImage Process::basic_image() const {
   init::ProcessImage image;
   image.own_ids = true;
   image.set_groups = false;
   image.no_new_privileges = plan_.no_new_privileges;
-  image.unfiltered = !plan_.confined;
+  image.unfiltered = !plan_.confined || options_.trial.without == "system_calls";
+  image.leaks = options_.trial.without == "descriptors";
   image.limits = process_limits();
   return image;
 }
@@ -109,6 +123,7 @@ Result<> Process::spawn(ProcessId id, const backend::ProcessSpec& spec, backend:
   image.candidates = init::search_path(spec.argv[0], env["PATH"]);
   image.workdir = spec.workdir;
   image.terminal = spec.terminal;
+  image.attacks = spec.attacks;
   return spawn_image(id, image, std::move(stdio));
 }
 

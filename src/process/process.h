@@ -14,8 +14,9 @@ struct ProcessOptions {
   BoxSpec spec;
   std::string data;   ///< the box's directory
   std::string cache;  ///< of compiled filters
-  int claim = -1;  ///< a descriptor that says that the box is there
+  int claim = -1;     ///< a descriptor that says that the box is there
   unsigned fail_at = 0;
+  backend::Trial trial;  ///< without a target: none
 };
 
 Facts gather_facts();

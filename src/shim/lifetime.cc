@@ -39,14 +39,16 @@ Result<> Shim::start() {
 Result<std::unique_ptr<backend::Sandbox>> Shim::make_sandbox() {
   const std::string data = box_.layout.box(box_.id);
   if (box_.spec.isolation != Isolation::kContainer)
-    return process::make_process({box_.id, box_.spec, data, box_.layout.cache(), kClaim, box_.fail_at});
+    return process::make_process({box_.id, box_.spec, data, box_.layout.cache(), kClaim,
+                                  box_.fail_at, box_.trial.value_or(backend::Trial{})});
   if (!preparation_) preparation_.emplace(container::prepare());
   if (!*preparation_) return preparation_->error();
   container::Preparation& preparation = **preparation_;
   if (box_.spec.restart.mode != RestartMode::kNo)
     surroundings_.emplace(preparation.cgroups, preparation.facts);
   return container::make_container(
-      {box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(), box_.fail_at, box_.at_rest},
+      {box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(), box_.fail_at, box_.at_rest,
+       box_.trial.value_or(backend::Trial{})},
       std::move(preparation));
 }
 
@@ -95,7 +97,7 @@ Result<> Shim::spawn_main() {
   }
   TRY(sandbox_->spawn(kMainProcess,
                       {box_.spec.command, box_.spec.env, box_.spec.workdir, box_.spec.user,
-                       box_.spec.groups, box_.spec.tty},
+                       box_.spec.groups, box_.spec.tty, box_.trial.has_value()},
                       std::move(stdio)));
   main_output().set_room(0);  // nothing is read before somebody may have attached
   main_output().open(std::move(out), std::move(err));

@@ -356,9 +356,9 @@ void Shim::handle(Connection& connection, const backend::LayerRequest& request) 
   without_box(connection, [&]() -> Result<> {
     if (fds.empty())
       return make_error(Code::kInvalidArgument, "protocol_error", "pack layer: no descriptor came");
-    return image::write_layer(request.before, request.after, [&](std::string_view bytes) {
-      return write_all(fds[0].get(), bytes, "layer");
-    });
+    return image::write_layer(
+        request.before, request.after, {request.swapped_uid, request.swapped_gid},
+        [&](std::string_view bytes) { return write_all(fds[0].get(), bytes, "layer"); });
   });
 }
 

@@ -124,6 +124,12 @@ std::span<const Name<ExitReason>> names(ExitReason) {
   return kNames;
 }
 
+std::span<const Name<Proof>> names(Proof) {
+  static constexpr Name<Proof> kNames[] = {
+      {Proof::kProved, "proved"}, {Proof::kUnavailable, "unavailable"}, {Proof::kFailed, "failed"}};
+  return kNames;
+}
+
 }  // namespace spec
 
 std::string_view to_string(Isolation isolation) { return spec::name_of(isolation); }
@@ -134,6 +140,7 @@ std::string_view to_string(RootfsStrategy strategy) { return spec::name_of(strat
 std::string_view to_string(RestartMode mode) { return spec::name_of(mode); }
 std::string_view to_string(HealthState state) { return spec::name_of(state); }
 std::string_view to_string(IdleAction action) { return spec::name_of(action); }
+std::string_view to_string(Proof proof) { return spec::name_of(proof); }
 std::string_view to_string(BoxState state) { return spec::name_of(state); }
 std::string_view to_string(ExitReason reason) { return spec::name_of(reason); }
 

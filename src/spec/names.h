@@ -11,6 +11,7 @@
 #include "caisson/exit_info.h"
 #include "caisson/image.h"
 #include "caisson/limits.h"
+#include "caisson/runtime.h"
 #include "caisson/spec.h"
 
 namespace caisson::spec {
@@ -38,6 +39,7 @@ std::span<const Name<PullEvent::Kind>> names(PullEvent::Kind);
 std::span<const Name<PullEvent::State>> names(PullEvent::State);
 std::span<const Name<BoxState>> names(BoxState);
 std::span<const Name<ExitReason>> names(ExitReason);
+std::span<const Name<Proof>> names(Proof);
 
 template <class E>
 std::string_view name_of(E value) {

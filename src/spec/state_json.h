@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "caisson/box.h"
+#include "caisson/runtime.h"
 #include "spec/rootfs.h"
 
 namespace caisson::spec {
@@ -26,6 +27,8 @@ Result<ExitInfo> exit_info_from_json(std::string_view text);
 Result<Usage> usage_from_json(std::string_view text);
 Result<std::vector<StageTiming>> stages_from_json(std::string_view text);
 Result<std::vector<std::string>> texts_from_json(std::string_view text);
+
+Result<Capabilities> capabilities_from_json(std::string_view text);
 
 /// "2024-01-31T12:00:00.123456789Z" (RFC 3339) of nanoseconds since the Unix epoch.
 std::string rfc3339(std::int64_t ns);

@@ -43,7 +43,8 @@ Result<> check_without_namespaces(const BoxSpec& spec) {
   if (spec.read_only_root.value_or(false))
     return unsupported(spec, "read-only root", "allow nothing to be written (--allow-write)");
   for (const Mount& mount : spec.mounts)
-    if (mount.type != MountType::kBind || mount.source != mount.target)
+    if (mount.type != MountType::kBind ||
+        (mount.source != mount.target && mount.source != mount.target + "/"))
       return unsupported(spec, format("mount at {}", quote(mount.target)),
                          "it sees paths of the host: --allow-read, --allow-write, --allow-exec");
   if (!spec.protect.empty())

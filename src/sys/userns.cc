@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <charconv>
 
@@ -14,6 +15,16 @@
 #include "base/subprocess.h"
 
 namespace caisson::sys {
+
+UsernsSwitches userns_switches() {
+  const auto is = [](const char* path, char value) {
+    Result<std::string> text = read_file(path);
+    return text && !text->empty() && text->front() == value;
+  };
+  return {is("/proc/sys/kernel/unprivileged_userns_clone", '0'),
+          is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1')};
+}
+
 namespace {
 
 std::string map_text(const std::vector<IdRange>& ranges) {
@@ -57,15 +68,6 @@ struct Made {
   for (;;) ::pause();
 }
 
-UsernsSwitches userns_switches() {
-  const auto is = [](const char* path, char value) {
-    Result<std::string> text = read_file(path);
-    return text && !text->empty() && text->front() == value;
-  };
-  return {is("/proc/sys/kernel/unprivileged_userns_clone", '0'),
-          is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1')};
-}
-
 Error userns_forbidden(Error error) {
   error.reason = "user_namespace_forbidden";
   error.code = Code::kPermissionDenied;
@@ -86,6 +88,16 @@ Result<> run_map_tool(const char* program, pid_t pid, const std::vector<IdRange>
 }
 
 }  // namespace
+
+int try_user_namespace() noexcept {
+  const pid_t child = ::fork();
+  if (child < 0) return errno;
+  if (child == 0) ::_exit(::unshare(CLONE_NEWUSER) == 0 ? 0 : errno);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
 
 std::string userns_hint(int err, const UsernsSwitches& switches) {
   switch (err) {
@@ -148,6 +160,34 @@ Result<Namespaces> NewNamespaces::finish(const IdMap& map) {
                        TRY(open_fd(proc + "ns/net", O_RDONLY))};
   ::kill(helper_, SIGKILL);  // reaped at the end, when nobody waits for it
   return made_ones;
+}
+
+Result<Fd> make_user_namespace(const IdMap& map) {
+  Pipe ready = TRY(make_pipe());
+  const pid_t helper = ::fork();
+  if (helper < 0) return sys_error("fork helper for namespaces", "");
+  if (helper == 0) {
+    // Its number in this /proc, which may be another pid namespace's.
+    char name[32]{};
+    const ssize_t n = ::readlink("/proc/self", name, sizeof name - 1);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (n <= 0 || ::unshare(CLONE_NEWUSER) < 0 || ::prctl(PR_SET_DUMPABLE, 1) < 0) ::_exit(1);
+    [[maybe_unused]] const ssize_t sent = ::write(ready.write.get(), name, sizeof name);
+    for (;;) ::pause();
+  }
+  ScopeExit reap([helper] {
+    ::kill(helper, SIGKILL);
+    while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  });
+  ready.write.reset();
+  char name[32]{};
+  if (::read(ready.read.get(), name, sizeof name) != static_cast<ssize_t>(sizeof name))
+    return userns_error(EPERM);
+  const std::string proc = format("/proc/{}/", name);
+  TRY(write_map(proc + "uid_map", map_text(map.uids)));
+  TRY(write_map(proc + "gid_map", map_text(map.gids)));
+  return open_fd(proc + "ns/user", O_RDONLY);
 }
 
 std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid) {

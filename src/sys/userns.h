@@ -35,6 +35,10 @@ struct UsernsSwitches {
 /// What to do about a user namespace that could not be made; see user_namespaces(7), unshare(2).
 std::string userns_hint(int err, const UsernsSwitches& switches);
 
+UsernsSwitches userns_switches();
+/// Makes one in a process of its own; 0 or an errno.
+int try_user_namespace() noexcept;
+
 /// Namespaces; they live as long as the descriptors.
 struct Namespaces {
   Fd user;
@@ -65,6 +69,10 @@ class NewNamespaces final {
   pid_t helper_;
   Fd owner_, ready_;
 };
+
+/// A user namespace with this map, made by a helper process that is gone when this returns. Needs
+/// CAP_SETUID and CAP_SETGID here; works in any pid namespace that sees a /proc.
+Result<Fd> make_user_namespace(const IdMap& map);
 
 /// The ranges that /etc/subuid or /etc/subgid (subuid(5)) gives a user, by name or number.
 std::vector<IdRange> subordinate_ids(std::string_view file, std::string_view user, uid_t uid);

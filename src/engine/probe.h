@@ -1,0 +1,36 @@
+// What this host gives boxes, found by trying it, and what is remembered of that.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/home.h"
+
+namespace caisson::engine {
+
+/// What a box of the isolation could not break, and what it could. `with_limits`: it exceeds limits
+/// too, which takes a second. `without`: see ProbeOptions.
+std::vector<Capability> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
+                                      bool with_limits, std::string_view without);
+
+/// Whether a row of this name can be left out.
+bool is_defence(std::string_view name);
+
+/// Facilities of the host. `container`: what try_isolation found.
+Result<std::vector<Capability>> try_host(const Runtime::Impl& runtime,
+                                         const std::vector<Capability>& container);
+
+/// Refuses to start a box of an isolation whose required defences are not proved; the first start
+/// of a boot tries them. The error of the trial's own start, or `isolation_unproved`.
+Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation);
+
+/// Remembers, for require_proof, whether an isolation holds.
+void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
+                    const std::vector<Capability>& rows);
+
+/// The whole of what a probe of this home found earlier in this boot with these programs, as JSON.
+std::optional<std::string> remembered_probe(const Runtime::Impl& runtime);
+void remember_probe(const Runtime::Impl& runtime, const std::string& json);
+
+}  // namespace caisson::engine

@@ -1,0 +1,120 @@
+// What was proved, remembered for as long as the machine runs and the programs are the same.
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sha256.h"
+#include "engine/probe.h"
+
+namespace caisson::engine {
+namespace {
+
+constexpr std::string_view kProved = "proved\n";
+
+std::string variable(const char* name) {
+  const char* value = ::getenv(name);  // NOLINT(concurrency-mt-unsafe): as in home.cc
+  return value == nullptr ? "" : value;
+}
+
+/// A directory of the user's own, the same for all homes.
+std::string choose_directory(const Runtime::Impl& runtime) {
+  if (::geteuid() == 0) return "/run/caisson";
+  if (std::string run = variable("XDG_RUNTIME_DIR"); !run.empty()) return run + "/caisson";
+  if (std::string cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/caisson";
+  if (std::string home = variable("HOME"); !home.empty()) return home + "/.cache/caisson";
+  return runtime.path("cache");
+}
+
+/// Nobody else may have a word in what was proved.
+Fd open_directory(const std::string& path) {
+  const std::string parent = path.substr(0, path.rfind('/'));
+  if (::access(parent.c_str(), F_OK) != 0) ::mkdir(parent.c_str(), 0700);
+  ::mkdir(path.c_str(), 0700);
+  Fd directory = open_fd(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).value_or(Fd());
+  struct stat info{};
+  if (!directory || ::fstat(directory.get(), &info) < 0 || info.st_uid != ::geteuid() ||
+      (info.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return {};
+  return directory;
+}
+
+/// The boot and the program: its inode changes with any byte of it, inode(7).
+std::string key(const Runtime::Impl& runtime, std::string_view what) {
+  struct stat shim{};
+  if (runtime.boot.empty() || ::stat(runtime.shim.c_str(), &shim) < 0) return {};
+  return format("{}-{}", what,
+                sha256_hex(format("{} {} {} {} {} {} {}", runtime.boot, shim.st_dev, shim.st_ino,
+                                  shim.st_size, shim.st_mtim.tv_sec, shim.st_mtim.tv_nsec,
+                                  shim.st_ctim.tv_nsec))
+                    .substr(0, 32));
+}
+
+std::optional<std::string> read(const Runtime::Impl& runtime, const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  const Fd directory = open_directory(choose_directory(runtime));
+  if (!directory) return std::nullopt;
+  const Result<Fd> file = open_at(directory.get(), name, O_RDONLY | O_NOFOLLOW);
+  if (!file) return std::nullopt;
+  Result<std::string> text = read_all(file->get(), 1 << 20, name);
+  if (!text) return std::nullopt;
+  return std::move(*text);
+}
+
+void write(const Runtime::Impl& runtime, const std::string& name, const std::string& text) {
+  const Fd directory = name.empty() ? Fd() : open_directory(choose_directory(runtime));
+  // What cannot be remembered is tried again.
+  if (directory) static_cast<void>(replace_file(directory.get(), name, text, 0600));
+}
+
+std::string proof_key(const Runtime::Impl& runtime, Isolation isolation) {
+  return key(runtime, format("proof-{}", to_string(isolation)));
+}
+
+std::string unproved(const std::vector<Capability>& rows) {
+  std::string names;
+  for (const Capability& row : rows)
+    if (row.required && row.proof != Proof::kProved)
+      names += format("{}{} ({})", names.empty() ? "" : ", ", row.name, row.detail);
+  return names;
+}
+
+Error refused(Isolation isolation, std::string_view names) {
+  return make_error(Code::kFailedPrecondition, "isolation_unproved",
+                    format("start box: the isolation '{}' does not hold on this host: {}",
+                           to_string(isolation), names),
+                    "caisson doctor --fresh tries it again");
+}
+
+}  // namespace
+
+void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
+                    const std::vector<Capability>& rows) {
+  const std::string names = unproved(rows);
+  write(runtime, proof_key(runtime, isolation), names.empty() ? std::string(kProved) : names);
+}
+
+Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
+  if (isolation == Isolation::kUnsafeHost) return {};  // it claims nothing
+  if (const std::optional<std::string> found = read(runtime, proof_key(runtime, isolation)))
+    return *found == kProved ? Result<>() : refused(isolation, *found);
+  const std::vector<Capability> rows = try_isolation(runtime, isolation, false, {});
+  // Where no box can be started there is nothing to prove: the start that is asked for says why.
+  if (!rows.empty() && rows.front().name == "start" && rows.front().proof != Proof::kProved)
+    return {};
+  remember_proof(runtime, isolation, rows);
+  const std::string names = unproved(rows);
+  return names.empty() ? Result<>() : refused(isolation, names);
+}
+
+std::optional<std::string> remembered_probe(const Runtime::Impl& runtime) {
+  return read(runtime,
+              key(runtime, format("doctor-{}", sha256_hex(runtime.layout.home).substr(0, 16))));
+}
+
+void remember_probe(const Runtime::Impl& runtime, const std::string& json) {
+  write(runtime, key(runtime, format("doctor-{}", sha256_hex(runtime.layout.home).substr(0, 16))),
+        json);
+}
+
+}  // namespace caisson::engine
