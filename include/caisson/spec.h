@@ -246,10 +246,13 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 
 /// JSON of a spec, as kept in the state and shown by `inspect`; and back
 /// (docs/formats/box.schema.json). `from_json` refuses unknown fields with a "did you mean".
-/// Sizes and times may be written as people do: "64m", "1m30s".
+/// Sizes, times, modes and mounts may be written as on the command line: "64m", "1m30s", "1777",
+/// "./src:/src:ro"; a relative host path stays as it is, and validate() refuses it.
 std::string to_json(const BoxSpec& spec);
 Result<BoxSpec> box_spec_from_json(std::string_view json);
 /// The same fields in YAML 1.2, of which JSON is a part. `yaml_invalid`, with line and column.
+/// Numbers and booleans in `command`, `entrypoint`, `env`, `labels`, `user`, `groups` and
+/// `stop_signal` are the text that was written: `PORT: 8080`. See docs/box-file.md.
 Result<BoxSpec> box_spec_from_yaml(std::string_view yaml);
 
 }  // namespace caisson
