@@ -1,5 +1,5 @@
-// Any text: reading YAML never crashes or throws, its errors are one line, and what is JSON means the
-// same as YAML.
+// Any text: reading YAML never crashes or throws, its errors are one line, and what is JSON means
+// the same as YAML.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -51,8 +51,7 @@ bool JsonBuilder::key(std::string& name) {
   return true;
 }
 
-bool JsonBuilder::parse_error(std::size_t byte, const std::string&,
-                              const json::exception& error) {
+bool JsonBuilder::parse_error(std::size_t byte, const std::string&, const json::exception& error) {
   if (error.id == kNumberOutOfRange) return fail("a number is too large");
   return fail(format("syntax error at byte {}", byte));
 }

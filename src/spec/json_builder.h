@@ -15,8 +15,7 @@ namespace caisson::spec {
 /// written: people who write `PORT: 8080` mean text.
 class JsonBuilder final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit JsonBuilder(std::size_t most_values,
-                       std::span<const std::string_view> text_members = {})
+  explicit JsonBuilder(std::size_t most_values, std::span<const std::string_view> text_members = {})
       : left_(most_values), text_members_(text_members) {}
 
   bool null() override;
@@ -37,7 +36,9 @@ class JsonBuilder final : public nlohmann::json_sax<nlohmann::json> {
   /// Whether the next value is to be text.
   bool wants_text() const;
   /// Whether the next event in the innermost container is a key.
-  bool wants_key() const { return !open_.empty() && open_.back()->is_object() && member_ == nullptr; }
+  bool wants_key() const {
+    return !open_.empty() && open_.back()->is_object() && member_ == nullptr;
+  }
   const std::string& fault() const { return fault_; }
   nlohmann::json take() { return std::move(root_); }
 

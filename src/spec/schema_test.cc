@@ -13,8 +13,8 @@ namespace {
 using nlohmann::json;
 
 json schema() {
-  static const json kSchema = json::parse(
-      std::ifstream(std::string(CAISSON_SOURCE_DIR) + "/docs/formats/box.schema.json"));
+  static const json kSchema =
+      json::parse(std::ifstream(std::string(CAISSON_SOURCE_DIR) + "/docs/formats/box.schema.json"));
   return kSchema;
 }
 
@@ -30,7 +30,8 @@ json itself(const json& object) { return object; }
 const std::vector<Place>& places() {
   static const std::vector<Place> kPlaces = {
       {"", json::object(), itself},
-      {"mountObject", {{"type", "tmpfs"}, {"target", "/t"}},
+      {"mountObject",
+       {{"type", "tmpfs"}, {"target", "/t"}},
        [](const json& object) { return json{{"mounts", json::array({object})}}; }},
       {"access", json::object(), [](const json& object) { return json{{"access", object}}; }},
       {"limits", json::object(), [](const json& object) { return json{{"limits", object}}; }},
@@ -38,8 +39,9 @@ const std::vector<Place>& places() {
        [](const json& object) { return json{{"limits", {{"output", object}}}}; }},
       {"security", json::object(), [](const json& object) { return json{{"security", object}}; }},
       {"restart", json::object(), [](const json& object) { return json{{"restart", object}}; }},
-      {"health", {{"command", json::array({"true"})}},
-       [](const json& object) { return json{{"health", object}}; }}};
+      {"health", {{"command", json::array({"true"})}}, [](const json& object) {
+         return json{{"health", object}};
+       }}};
   return kPlaces;
 }
 

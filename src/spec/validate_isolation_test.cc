@@ -28,25 +28,21 @@ std::string refusal(const Change& change) { return refusal(Isolation::kContainer
 constexpr Isolation kWithout[] = {Isolation::kUnsafeHost, Isolation::kProcess};
 
 TEST(ValidateIsolation, WithoutNamespacesThereIsNoRootOfItsOwn) {
-  const Change changes[] = {[](BoxSpec& s) { s.source = "dir:/srv"; },
-                            [](BoxSpec& s) { s.source = "alpine"; },
-                            [](BoxSpec& s) { s.user = "1000"; },
-                            [](BoxSpec& s) { s.groups = {"audio"}; },
-                            [](BoxSpec& s) { s.hostname = "h"; },
-                            [](BoxSpec& s) { s.read_only_root = true; },
-                            [](BoxSpec& s) { s.mounts = {{.source = "/a", .target = "/b"}}; },
-                            [](BoxSpec& s) {
-                              s.mounts = {{.type = MountType::kTmpfs, .target = "/t"}};
-                            },
-                            [](BoxSpec& s) {
-                              s.mounts = {
-                                  {.type = MountType::kVolume, .source = "v", .target = "/v"}};
-                            },
-                            [](BoxSpec& s) { s.protect = {"/a"}; },
-                            [](BoxSpec& s) { s.security.cap_add = {"NET_RAW"}; },
-                            [](BoxSpec& s) { s.limits.disk_bytes = 1u << 30; },
-                            [](BoxSpec& s) { s.limits.tmpfs_bytes = 1u << 30; },
-                            [](BoxSpec& s) { s.limits.tmpfs_inodes = 10; }};
+  const Change changes[] = {
+      [](BoxSpec& s) { s.source = "dir:/srv"; },
+      [](BoxSpec& s) { s.source = "alpine"; },
+      [](BoxSpec& s) { s.user = "1000"; },
+      [](BoxSpec& s) { s.groups = {"audio"}; },
+      [](BoxSpec& s) { s.hostname = "h"; },
+      [](BoxSpec& s) { s.read_only_root = true; },
+      [](BoxSpec& s) { s.mounts = {{.source = "/a", .target = "/b"}}; },
+      [](BoxSpec& s) { s.mounts = {{.type = MountType::kTmpfs, .target = "/t"}}; },
+      [](BoxSpec& s) { s.mounts = {{.type = MountType::kVolume, .source = "v", .target = "/v"}}; },
+      [](BoxSpec& s) { s.protect = {"/a"}; },
+      [](BoxSpec& s) { s.security.cap_add = {"NET_RAW"}; },
+      [](BoxSpec& s) { s.limits.disk_bytes = 1u << 30; },
+      [](BoxSpec& s) { s.limits.tmpfs_bytes = 1u << 30; },
+      [](BoxSpec& s) { s.limits.tmpfs_inodes = 10; }};
   for (const Isolation isolation : kWithout)
     for (const Change& change : changes) {
       EXPECT_EQ(refusal(isolation, change), "isolation_unsupported")

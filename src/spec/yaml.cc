@@ -46,7 +46,9 @@ bool is_one_of(std::string_view text, std::initializer_list<std::string_view> wo
   return std::ranges::count(words, text) != 0;
 }
 
-bool all_digits(std::string_view text) { return !text.empty() && std::ranges::all_of(text, is_digit); }
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, is_digit);
+}
 
 /// [-+]?( \.[0-9]+ | [0-9]+( \.[0-9]* )? )( [eE][-+]?[0-9]+ )? of YAML 1.2, section 10.3.2.
 bool is_float(std::string_view text) {
@@ -99,12 +101,12 @@ class Reader {
  private:
   Error parser_fault() const {
     const char* problem = parser_.problem != nullptr ? parser_.problem : "out of memory";
-    if (parser_.error == YAML_READER_ERROR)
-      return fault_at(text_, parser_.problem_offset, problem);
+    if (parser_.error == YAML_READER_ERROR) return fault_at(text_, parser_.problem_offset, problem);
     const char* context = parser_.context != nullptr ? parser_.context : "";
     const bool colon = std::string_view(problem).starts_with("mapping values are not allowed");
-    return fault(parser_.problem_mark, format("{}{}{}", context, *context ? ": " : "", problem),
-                 colon ? "a text with a ':' before a blank or at its end is quoted: \"host:\"" : "");
+    return fault(
+        parser_.problem_mark, format("{}{}{}", context, *context ? ": " : "", problem),
+        colon ? "a text with a ':' before a blank or at its end is quoted: \"host:\"" : "");
   }
 
   Result<> take(const yaml_event_t& event) {
@@ -119,7 +121,8 @@ class Reader {
         TRY(check_plain_node(mark, event.data.scalar.anchor, event.data.scalar.tag));
         return take_scalar(event);
       case YAML_SEQUENCE_START_EVENT:
-        TRY(check_plain_node(mark, event.data.sequence_start.anchor, event.data.sequence_start.tag));
+        TRY(check_plain_node(mark, event.data.sequence_start.anchor,
+                             event.data.sequence_start.tag));
         return build(mark, !builder_.wants_key() && builder_.start_array(0));
       case YAML_MAPPING_START_EVENT:
         TRY(check_plain_node(mark, event.data.mapping_start.anchor, event.data.mapping_start.tag));
@@ -199,7 +202,8 @@ class Reader {
   Result<> take_float(const yaml_mark_t& mark, std::string& text, std::string_view unsigned_text) {
     const double sign = text.front() == '-' ? -1 : 1;
     if (is_one_of(unsigned_text, {".inf", ".Inf", ".INF"}))
-      return build(mark, builder_.number_float(sign * std::numeric_limits<double>::infinity(), text));
+      return build(mark,
+                   builder_.number_float(sign * std::numeric_limits<double>::infinity(), text));
     if (is_one_of(text, {".nan", ".NaN", ".NAN"}))
       return build(mark, builder_.number_float(std::numeric_limits<double>::quiet_NaN(), text));
     if (!is_float(text)) return build(mark, builder_.string(text));

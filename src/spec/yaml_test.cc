@@ -55,24 +55,26 @@ TEST(Yaml, PlainScalarsAreThoseOfTheCoreSchema) {
             json::parse("[1.5,-1.5,0.5,1.0,1000.0,0.15]"));
   EXPECT_TRUE(std::isinf(read("[-.inf]")[0].get<double>()));
   EXPECT_TRUE(std::isnan(read("[.nan]")[0].get<double>()));
-  for (const char* text : {"yes", "no", "on", "off", "y", "nul", "tRue", "0o8", "0xg", "1_000",
-                           "1:30", "1.2.3", ".", "+", "e1", "1e", "-.nan", "2001-01-01", "0b1",
-                           "=", "0x", "1m30s", "-0o7"})
+  for (const char* text : {"yes",   "no",         "on",   "off",   "y",  "nul",   "tRue", "0o8",
+                           "0xg",   "1_000",      "1:30", "1.2.3", ".",  "+",     "e1",   "1e",
+                           "-.nan", "2001-01-01", "0b1",  "=",     "0x", "1m30s", "-0o7"})
     EXPECT_EQ(read("- "s + text), json::array({text}));
   EXPECT_EQ(read(R"(['1', "true", '~', "0x1"])"), json::parse(R"(["1","true","~","0x1"])"));
 }
 
 TEST(Yaml, NumbersInMembersOfTextStayAsTheyAreWritten) {
-  EXPECT_EQ(read("env: {PORT: 8080, V: 1.10, D: true, O: 0755, E: , 1: x}\ncommand: [a, 5, [0x1f]]\n"
-                 "other: {a: 1}\n"),
-            json::parse(R"({"env":{"PORT":"8080","V":"1.10","D":"true","O":"0755","E":null,"1":"x"},
+  EXPECT_EQ(
+      read("env: {PORT: 8080, V: 1.10, D: true, O: 0755, E: , 1: x}\ncommand: [a, 5, [0x1f]]\n"
+           "other: {a: 1}\n"),
+      json::parse(R"({"env":{"PORT":"8080","V":"1.10","D":"true","O":"0755","E":null,"1":"x"},
                             "command":["a","5",["0x1f"]],"other":{"a":1}})"));
   EXPECT_EQ(read(R"({"env":{"V":1.10,"B":false,"N":-5},"other":1.10})"),
             json::parse(R"({"env":{"V":"1.10","B":"false","N":"-5"},"other":1.1})"));
 }
 
 TEST(Yaml, JsonIsAPartOfIt) {
-  EXPECT_EQ(read("{\"a\":1,\n\t\"b\":[\"\\ud83d\\ude00\\/\"]}"), json::parse(R"({"a":1,"b":["😀/"]})"));
+  EXPECT_EQ(read("{\"a\":1,\n\t\"b\":[\"\\ud83d\\ude00\\/\"]}"),
+            json::parse(R"({"a":1,"b":["😀/"]})"));
   const std::string key(5000, 'k');
   EXPECT_EQ(read("{\"" + key + "\":1}"), json({{key, 1}}));
 }
