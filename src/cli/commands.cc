@@ -41,6 +41,7 @@ constexpr Command kCommands[] = {
     {"prune", "remove images and layers that nothing uses", prune_command},
     {"login", "keep credentials for a registry", login_command},
     {"logout", "forget them", logout_command},
+    {"profile", "list and explain the sets of defaults", profile_command},
     {"debug", "look behind the scenes: debug plan, debug probe", debug_command},
     {"completion", "print shell completions", completion_command},
     {"version", "print the version", version_command},
