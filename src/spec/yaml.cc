@@ -229,6 +229,10 @@ Result<json> parse_yaml(std::string_view text, std::span<const std::string_view>
   // libyaml reads YAML 1.1, of which JSON is no part: it refuses pairs of surrogates, and keys of
   // more than 1,024 bytes.
   if (Result<json> value = parse_json(text, SIZE_MAX, text_members)) return value;
+  // libyaml compares each %TAG with all before it.
+  const std::size_t tag = text.starts_with("%TAG") ? 0 : text.find("\n%TAG");
+  if (tag != std::string_view::npos)
+    return fault_at(text, tag + (text[tag] == '\n' ? 1 : 0), "tags are not supported");
   const std::size_t nul = text.find('\0');
   if (nul != std::string_view::npos) return fault_at(text, nul, "a NUL byte");
   return Reader(text, text_members).read();

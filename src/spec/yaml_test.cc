@@ -89,6 +89,8 @@ TEST(Yaml, SaysWhereItIsWrong) {
   EXPECT_EQ(fault("a: !!str 1"), "line 1, column 4: tags are not supported");
   EXPECT_EQ(fault("a: ! x"), "line 1, column 4: tags are not supported");
   EXPECT_EQ(fault("a: !!seq [1]"), "line 1, column 4: tags are not supported");
+  EXPECT_EQ(fault("%YAML 1.2\n%TAG ! x:\n--- {}"), "line 2, column 1: tags are not supported");
+  EXPECT_EQ(fault("%TAG ! x:\n--- {}"), "line 1, column 1: tags are not supported");
   EXPECT_EQ(fault("<<: {a: 1}"), "line 1, column 1: merge keys are not supported");
   EXPECT_EQ(fault("? [a]\n: 1"), "line 1, column 3: a key is not a text");
   EXPECT_EQ(fault("a: 1\n---\nb: 1\n"), "line 2, column 1: a second document begins");
