@@ -85,7 +85,7 @@ def test_debug_plan_takes_it_too(caisson, workdir):
     ("a: 1\na: 2\n", "yaml_invalid", "line 2, column 1: key 'a' is given twice"),
     ("source: host:\n", "yaml_invalid", "line 1, column 13"),
     ("env: &e {A: 1}\n", "yaml_invalid", "anchors"),
-    ("a: [", "yaml_invalid", "line 1"),
+    ("a: [", "yaml_invalid", "line 2, column 1"),
     ("---\na: 1\n---\nb: 1\n", "yaml_invalid", "line 3, column 1: a second document"),
     ("", "yaml_invalid", "there is no document"),
     ('source: "host:"\ncomand: [x]\n', "field_unknown", "unknown field 'comand'"),
