@@ -1,4 +1,5 @@
-# cmake --install: programs, headers, one static library, a CMake package, man page, completions.
+# cmake --install: programs, headers, one static library, a CMake package, man page, completions,
+# the schema of box files.
 include(CMakePackageConfigHelpers)
 
 # libcaisson.a holds every module up to the engine, so that an embedder links one file.
@@ -11,7 +12,7 @@ set_target_properties(caisson PROPERTIES LINKER_LANGUAGE CXX)
 target_compile_features(caisson INTERFACE cxx_std_23)
 target_include_directories(caisson INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(caisson INTERFACE SQLite::SQLite3 PkgConfig::SECCOMP PkgConfig::LIBMD)
+target_link_libraries(caisson INTERFACE SQLite::SQLite3 PkgConfig::SECCOMP PkgConfig::LIBMD PkgConfig::YAML)
 
 install(TARGETS caisson EXPORT caissonTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/caisson DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
@@ -35,6 +36,9 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/caissonConfigVersion.cmak
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/caissonConfig.cmake ${PROJECT_BINARY_DIR}/caissonConfigVersion.cmake
   DESTINATION ${package_dir})
+
+install(FILES ${PROJECT_SOURCE_DIR}/docs/formats/box.schema.json
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/caisson)
 
 set(packaging ${PROJECT_SOURCE_DIR}/packaging)
 install(FILES ${packaging}/caisson.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 OPTIONAL)

@@ -18,7 +18,7 @@ THIRD_PARTY = {
     "sha512.h": "libmd", "md5.h": "libmd", "gtest/": "gtest", "gmock/": "gtest",
     "benchmark/": "benchmark", "archive.h": "libarchive", "archive_entry.h": "libarchive",
     "isa-l/": "libisal", "zstd.h": "libzstd", "zstd_errors.h": "libzstd", "openssl/": "libcrypto",
-    "curl/": "libcurl",
+    "curl/": "libcurl", "yaml.h": "libyaml",
 }
 LIBC = set("""
 alloca.h assert.h ctype.h dirent.h dlfcn.h elf.h endian.h err.h errno.h execinfo.h fcntl.h fenv.h

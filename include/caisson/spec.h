@@ -149,8 +149,7 @@ struct BoxSpec {
   /// argv of the main process. With an image it stands for the image's Cmd, after its Entrypoint;
   /// it may be empty then.
   std::vector<std::string> command;
-  std::optional<std::vector<std::string>>
-      entrypoint;  ///< instead of the image's, whose Cmd goes too
+  std::optional<std::vector<std::string>> entrypoint;  ///< instead of the image's and its Cmd
   std::map<std::string, std::string> env;
   std::string workdir;  ///< absolute, inside; empty: the image's, /workspace for host:, else /
   std::string user;     ///< `UID[:GID]` or `NAME[:GROUP]`, empty: the image's, else root
@@ -196,9 +195,8 @@ struct ExecSpec {
   bool open_stdin = false;
   std::optional<std::chrono::nanoseconds> wall_time;
   OutputLimit output;
-  /// The box keeps so much of the last output on disk, and the exec outlives its client: any
-  /// process can attach to it and have what it has not had (Box::attach). Not with `tty`. Absent:
-  /// the output goes to the client alone, without a copy.
+  /// The box keeps so much of the last output, and the exec outlives its client: others can attach
+  /// to it (Box::attach). Not with `tty`. Absent: the output goes to the client alone.
   std::optional<std::uint64_t> replay_bytes;
   friend bool operator==(const ExecSpec&, const ExecSpec&) = default;
 };
@@ -209,13 +207,11 @@ std::string_view to_string(Network network);
 std::string_view to_string(RootfsStrategy strategy);
 std::string_view to_string(IdleAction action);
 std::string_view to_string(RestartMode mode);
-
 /// Checks everything that needs no system call; the first fault found is the error.
 Result<> validate(const BoxSpec& spec);
 Result<> validate(const ExecSpec& spec);
 
 // Parsers of the command line's spellings. All are pure and reject trailing garbage.
-
 /// "64m", "1g", "1.5g", "4096": bytes; suffixes b k m g t (powers of 1024, "kb"/"kib" too).
 Result<std::uint64_t> parse_size(std::string_view text);
 /// "no", "always", "on-failure", "on-failure:5".
@@ -240,16 +236,15 @@ Result<Network> parse_network(std::string_view text);
 Result<RootfsStrategy> parse_rootfs_strategy(std::string_view text);
 Result<IdleAction> parse_idle_action(std::string_view text);
 
-/// The word of `candidates` nearest to `word` (Damerau-Levenshtein distance at most a third of
-/// its length), or empty.
+/// The word of `candidates` that `word` seems to be a misspelling of, or empty.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
-/// JSON of a spec, as kept in the state and shown by `inspect`; and back
-/// (docs/formats/box.schema.json). `from_json` refuses unknown fields with a "did you mean".
-/// Sizes and times may be written as people do: "64m", "1m30s".
+/// JSON of a spec, as kept in the state and shown by `inspect` (docs/formats/box.schema.json), and
+/// back: unknown fields are refused with a "did you mean"; sizes, times, modes and mounts may be
+/// as on the command line, and a relative host path stays, for the caller to resolve.
 std::string to_json(const BoxSpec& spec);
 Result<BoxSpec> box_spec_from_json(std::string_view json);
-/// The same fields in YAML 1.2, of which JSON is a part. `yaml_invalid`, with line and column.
+/// The same in YAML 1.2, of which JSON is a part; see docs/box-file.md. Error: `yaml_invalid`.
 Result<BoxSpec> box_spec_from_yaml(std::string_view yaml);
 
 }  // namespace caisson

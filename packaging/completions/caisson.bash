@@ -49,18 +49,21 @@ _caisson_image() {
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   local commands="run create start exec attach ps inspect logs stats top wait pause resume stop kill rm
-    snapshot restore fork diff cp commit export import events audit health metrics pull images rmi image prune login logout debug completion version help"
-  local box_options="--name --isolation -e --env --env-file -w --workdir -u --user --group-add
+    snapshot restore fork diff cp commit export import events audit health metrics pull images rmi image prune login logout profile debug completion version help"
+  local box_options="-f --file --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
-    --read-only -m --memory --cpus --cpu-weight --pids
-    --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
+    --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
+    --allow-bind-port --protect --no-default-protect --read-only --writable -m --memory --cpus
+    --cpu-weight --pids --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
     --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
-    --security --stop-signal --idle-timeout --idle-action --max-lifetime --restart --health-cmd
-    --health-interval --health-timeout --health-start-period --health-retries --replay
-    --allow-missing --json --cidfile --help"
+    --cap-add --cap-drop --security --security-opt --stop-signal --idle-timeout --idle-action
+    --max-lifetime --restart --health-cmd --health-interval --health-timeout
+    --health-start-period --health-retries --replay --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
     --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk --tmpfs-size
+    --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
+    --allow-bind-port --protect --cap-add --cap-drop --security-opt --file
     --network -l --label --profile --security --stop-signal --idle-timeout --idle-action
     --max-lifetime --restart --health-cmd --health-interval --health-timeout --health-start-period
     --health-retries --replay --exec --message --interval --iterations --output --input
@@ -83,6 +86,10 @@ _caisson() {
     first=3
   fi
 
+  if [[ $prev == -f && $command =~ ^(run|create|debug)$ ]]; then
+    COMPREPLY=($(compgen -f -- "$cur"))
+    return
+  fi
   case $prev in
     --pull) COMPREPLY=($(compgen -W "missing always never" -- "$cur")); return ;;
     --platform) COMPREPLY=($(compgen -W "linux/amd64 linux/arm64" -- "$cur")); return ;;
@@ -96,9 +103,17 @@ _caisson() {
     --restart) COMPREPLY=($(compgen -W "no on-failure always" -- "$cur")); return ;;
     --network) COMPREPLY=($(compgen -W "none host" -- "$cur")); return ;;
     --profile) COMPREPLY=($(compgen -W "minimal standard full" -- "$cur")); return ;;
-    --isolation) COMPREPLY=($(compgen -W "container" -- "$cur")); return ;;
-    --security) COMPREPLY=($(compgen -W "seccomp=unconfined seccomp=" -- "$cur")); return ;;
-    --env-file|--cidfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --isolation) COMPREPLY=($(compgen -W "host process container" -- "$cur")); return ;;
+    --security|--security-opt)
+      COMPREPLY=($(compgen -W "seccomp=unconfined seccomp= no-new-privileges no-new-privileges=false" \
+        -- "$cur"))
+      return ;;
+    --cap-add|--cap-drop)
+      COMPREPLY=($(compgen -W "ALL CHOWN DAC_OVERRIDE KILL MKNOD NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE" \
+        -- "$cur"))
+      return ;;
+    --allow-ro|--allow-rw|--allow-read|--allow-write|--allow-exec|--file|--env-file|--cidfile)
+      COMPREPLY=($(compgen -f -- "$cur")); return ;;
     -w|--workdir) return ;;
     -s|--signal|--stop-signal)
       COMPREPLY=($(compgen -W "HUP INT QUIT KILL USR1 USR2 TERM CONT STOP" -- "$cur")); return ;;
@@ -109,7 +124,8 @@ _caisson() {
   for (( i = first; i < COMP_CWORD; i++ )); do
     if [[ ${COMP_WORDS[i]} == -* ]]; then
       if [[ $with_value == *" ${COMP_WORDS[i]} "* ]] ||
-         [[ $command == stop && ${COMP_WORDS[i]} == -t ]]; then (( i++ )); fi
+         [[ $command == stop && ${COMP_WORDS[i]} == -t ]] ||
+         [[ $command =~ ^(run|create|debug)$ && ${COMP_WORDS[i]} == -f ]]; then (( i++ )); fi
     else
       argument=$i
       break
@@ -166,6 +182,14 @@ _caisson() {
         COMPREPLY=($(compgen -W "-m --note -q --quiet --json --help" -- "$cur"))
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
+      fi ;;
+    profile)
+      if (( COMP_CWORD == 2 )); then
+        COMPREPLY=($(compgen -W "ls show --help" -- "$cur"))
+      elif [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "--json --help" -- "$cur"))
+      elif [[ ${COMP_WORDS[2]} == show ]]; then
+        COMPREPLY=($(compgen -W "minimal standard full" -- "$cur"))
       fi ;;
     image)
       if (( COMP_CWORD == 2 )); then

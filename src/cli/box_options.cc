@@ -1,8 +1,11 @@
 #include "cli/box_options.h"
 
+#include <algorithm>
 #include <charconv>
+#include <span>
 #include <utility>
 
+#include "cli/box_file.h"
 #include "cli/image_text.h"
 #include "cli/json_output.h"
 
@@ -39,9 +42,9 @@ Result<> put_text(BoxOptions& into, std::string_view value) {
   return {};
 }
 
-template <auto Member>
-Result<> put_true(BoxOptions& into, std::string_view) {
-  into.spec.*Member = true;
+template <auto Member, bool kValue = true>
+Result<> put_flag(BoxOptions& into, std::string_view) {
+  into.spec.*Member = kValue;
   return {};
 }
 
@@ -87,30 +90,75 @@ Result<> set_ulimit(BoxOptions& into, std::string_view value) {
   return put<parse_count, &BoxSpec::limits, &Limits::open_files>(into, numbers.substr(0, colon));
 }
 
-Result<> set_security(BoxOptions& into, std::string_view value) {
-  constexpr std::string_view kSeccomp = "seccomp=";
-  if (!value.starts_with(kSeccomp) || value.size() == kSeccomp.size()) {
-    return value_error(value, "seccomp=FILE or seccomp=unconfined");
-  }
-  const std::string file(value.substr(kSeccomp.size()));
-  into.spec.security.seccomp_policy.clear();
+Result<> set_seccomp(SecurityOptions& security, const std::string& file) {
+  security.seccomp_policy.clear();
   if (file == "unconfined") {
-    into.spec.security.seccomp = SeccompMode::kUnconfined;
+    security.seccomp = SeccompMode::kUnconfined;
     return {};
   }
   auto policy = read_file(file, "seccomp_policy_unreadable");
   if (!policy) return std::move(policy.error());
-  into.spec.security.seccomp = SeccompMode::kCustom;
-  into.spec.security.seccomp_policy = *std::move(policy);
+  security.seccomp = SeccompMode::kCustom;
+  security.seccomp_policy = *std::move(policy);
   return {};
 }
 
-Result<> allow_missing(BoxOptions& into, std::string_view value) {
+// docker's: "no-new-privileges", also with "=true" or ":false".
+Result<> set_security(BoxOptions& into, std::string_view value) {
+  const std::size_t separator = value.find_first_of("=:");
+  const std::string_view name = value.substr(0, separator);
+  const bool alone = separator == std::string_view::npos;
+  const std::string_view rest = alone ? std::string_view() : value.substr(separator + 1);
+  SecurityOptions& security = into.spec.security;
+  if (name == "seccomp" && !rest.empty()) return set_seccomp(security, std::string(rest));
+  if (name == "no-new-privileges" && (alone || rest == "true" || rest == "false")) {
+    security.no_new_privileges = rest != "false";
+    return {};
+  }
+  return value_error(value, "seccomp=FILE, seccomp=unconfined or no-new-privileges[=true|false]");
+}
+
+// Calls `use` with each word of "a,b"; stops at the first error.
+template <class F>
+Result<> each_word(std::string_view value, const F& use) {
   while (!value.empty()) {
     const std::size_t comma = value.find(',');
-    into.spec.allow_missing.emplace(value.substr(0, comma));
+    if (auto used = use(value.substr(0, comma)); !used) return used;
     value = comma == std::string_view::npos ? std::string_view() : value.substr(comma + 1);
   }
+  return {};
+}
+
+template <auto... Path>
+Result<> add_words(BoxOptions& into, std::string_view value) {
+  return each_word(value, [&](std::string_view word) {
+    return (into.spec.*....*Path).emplace(word), Result<>();
+  });
+}
+
+template <auto Member>
+Result<> add_host_path(BoxOptions& into, std::string_view value) {
+  (into.spec.access.*Member).push_back(absolute_path(std::string(value), working_directory()));
+  return {};
+}
+
+template <auto Member>
+Result<> add_ports(BoxOptions& into, std::string_view value) {
+  return each_word(value, [&](std::string_view word) -> Result<> {
+    auto port = parse_count(word);
+    if (!port) return std::move(port.error());
+    if (*port == 0 || *port > 65'535) return value_error(word, "a port from 1 to 65535");
+    (into.spec.access.*Member).push_back(static_cast<std::uint16_t>(*port));
+    return {};
+  });
+}
+
+// The same path inside as outside.
+template <bool kReadOnly>
+Result<> add_same_path(BoxOptions& into, std::string_view value) {
+  std::string path = absolute_path(std::string(value), working_directory());
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  into.spec.mounts.push_back({.source = path, .target = path, .read_only = kReadOnly});
   return {};
 }
 
@@ -139,8 +187,10 @@ Result<unsigned> parse_retries(std::string_view text) {
 
 using Box = BoxSpec;
 constexpr Option<BoxOptions> kTable[] = {
+    {{"-f,--file", "FILE", "a box as YAML or JSON; - is standard input; options come on top"},
+     set_text<&BoxOptions::file>},
     {{"--name", "NAME", "a name for the box, unique in this home"}, put_text<&Box::name>},
-    {{"--isolation", "LEVEL", "how strongly the box is separated: container"},
+    {{"--isolation", "LEVEL", "how strongly the box is separated: host, process or container"},
      put<parse_isolation, &Box::isolation>},
     {{"--pull", "WHEN", "an image: when it is missing (default), always or never"},
      put<parse_pull_policy, &Box::pull>},
@@ -160,12 +210,33 @@ constexpr Option<BoxOptions> kTable[] = {
     {{"--group-add", "GROUP", "one more group, by name or number"},
      [](BoxOptions& o, std::string_view v) { return o.spec.groups.emplace_back(v), Result<>(); }},
     {{"--hostname", "NAME", "host name in the box"}, put_text<&Box::hostname>},
-    {{"--mount", "SPEC", "type=bind,source=/a,target=/b[,readonly] or type=tmpfs,target=/t"},
+    {{"--mount", "SPEC",
+      "type=bind|volume,source=A,target=/b[,readonly][,idmap=off], or type=tmpfs"},
      add_mount<parse_mount>},
-    {{"-v,--volume", "A:B[:ro]", "show host path A as B in the box"}, add_mount<parse_volume_here>},
+    {{"-v,--volume", "A:B[:OPTS]", "show host path or volume A as B in the box; ro, idmap="},
+     add_mount<parse_volume_here>},
+    {{"--allow-ro", "PATH", "show PATH of the host at the same place in the box, read-only"},
+     add_same_path<true>},
+    {{"--allow-rw", "PATH", "the same, writable"}, add_same_path<false>},
+    {{"--allow-read", "PATH", "isolation process or host: may read PATH and below"},
+     add_host_path<&HostAccess::read>},
+    {{"--allow-write", "PATH", "the same: may also change, make and remove"},
+     add_host_path<&HostAccess::write>},
+    {{"--allow-exec", "PATH", "the same: may read, and run as programs"},
+     add_host_path<&HostAccess::execute>},
+    {{"--allow-connect-port", "N[,N]", "isolation process or host: may connect to TCP ports"},
+     add_ports<&HostAccess::connect_ports>},
+    {{"--allow-bind-port", "N[,N]", "isolation process or host: may listen on TCP ports"},
+     add_ports<&HostAccess::bind_ports>},
+    {{"--protect", "PATH", "stays as it is: absolute in the box, or below each writable mount"},
+     [](BoxOptions& o, std::string_view v) { return o.spec.protect.emplace_back(v), Result<>(); }},
+    {{"--no-default-protect", "", "without the protected paths of the profile"},
+     put_flag<&Box::protect_defaults, false>},
     {{"--tmpfs", "DIR[:OPTS]", "empty directory in memory; size=, mode=, inodes=, ro"},
      add_mount<parse_tmpfs>},
-    {{"--read-only", "", "make the root file system read-only"}, put_true<&Box::read_only_root>},
+    {{"--read-only", "", "make the root file system read-only"}, put_flag<&Box::read_only_root>},
+    {{"--writable", "", "make it writable, whatever the profile says"},
+     put_flag<&Box::read_only_root, false>},
     {{"-m,--memory", "SIZE", "most memory, swap included, e.g. 64m"},
      put<parse_size, &Box::limits, &Limits::memory_bytes>},
     {{"--cpus", "N", "most processors, e.g. 1.5"}, put<parse_cpus, &Box::limits, &Limits::cpus>},
@@ -212,47 +283,92 @@ constexpr Option<BoxOptions> kTable[] = {
     {{"--network", "MODE", "none (default) or host"}, put<parse_network, &Box::network>},
     {{"-d,--detach", "", "start in the background and print the id"},
      set_true<&BoxOptions::detach>},
-    {{"-i,--interactive", "", "connect standard input"}, put_true<&Box::open_stdin>},
-    {{"-t,--tty", "", "give the command a terminal"}, put_true<&Box::tty>},
+    {{"-i,--interactive", "", "connect standard input"}, put_flag<&Box::open_stdin>},
+    {{"-t,--tty", "", "give the command a terminal"}, put_flag<&Box::tty>},
     {{"--init", "", "as in docker; says nothing here, every box has an init that reaps"},
      [](BoxOptions&, std::string_view) { return Result<>(); }},
-    {{"--rm", "", "remove the box when it has ended"}, put_true<&Box::auto_remove>},
+    {{"--rm", "", "remove the box when it has ended"}, put_flag<&Box::auto_remove>},
     {{"-l,--label", "K=V", "attach a label"}, add_label},
     {{"--profile", "NAME", "minimal, standard (default) or full"},
      put<parse_profile, &Box::profile>},
-    {{"--security", "seccomp=FILE", "system call policy in docker's format, or seccomp=unconfined"},
+    {{"--cap-add", "CAP[,CAP]", "one more capability of root in the box, or ALL"},
+     add_words<&Box::security, &SecurityOptions::cap_add>},
+    {{"--cap-drop", "CAP[,CAP]", "one less, or ALL: then only those of --cap-add"},
+     add_words<&Box::security, &SecurityOptions::cap_drop>},
+    {{"--security,--security-opt", "K[=V]",
+      "seccomp=FILE in docker's format, seccomp=unconfined, no-new-privileges[=false]"},
      set_security},
     {{"--stop-signal", "SIGNAL", "signal that asks the command to end (TERM)"},
      put_text<&Box::stop_signal>},
-    {{"--allow-missing", "LIMIT", "go on when this host cannot enforce LIMIT"}, allow_missing},
+    {{"--allow-missing", "LIMIT", "go on when this host cannot enforce LIMIT"},
+     add_words<&Box::allow_missing>},
     {{"--json", "", "capture the output; print one JSON object as the last line"},
      set_true<&BoxOptions::json>},
     {{"--cidfile", "FILE", "write the id into a new file"}, set_text<&BoxOptions::id_file>},
 };
+
+/// The file of -f, which is read before any option is applied; empty without it.
+std::string file_option(Args args) {
+  std::string file;
+  const auto note = [&](std::size_t i, std::string_view value) {
+    if (kTable[i].names == "-f,--file") file = value;
+    return Result<>();
+  };
+  auto read = read_options(texts(box_option_table()), Order::kOptionsFirst, args, note);
+  return read && !read->help ? file : "";  // the parser that follows tells what is wrong
+}
+
+/// A mount of the command line takes the place of the file's at the same target.
+void merge_mounts(std::vector<Mount>& mounts, std::size_t of_file) {
+  const auto added = std::span(mounts).subspan(of_file);
+  std::vector<Mount> kept;
+  for (const Mount& mount : std::span(mounts).first(of_file))
+    if (std::ranges::count(added, mount.target, &Mount::target) == 0) kept.push_back(mount);
+  kept.insert(kept.end(), added.begin(), added.end());
+  mounts = std::move(kept);
+}
+
+/// What is named on the command line replaces what the file says.
+Result<> take_words(const CommandText& text, std::vector<std::string> words, BoxOptions& into) {
+  BoxSpec& spec = into.spec;
+  drop_separator(words);
+  if (!words.empty()) {
+    spec.source = absolute_source(std::move(words.front()), working_directory());
+    words.erase(words.begin());
+    if (!words.empty()) spec.command = std::move(words);
+  }
+  const std::string hint = "caisson " + std::string(text.name) + " host: -- COMMAND";
+  if (spec.source.empty())
+    return usage_error(text.name, "argument_missing", "SOURCE is missing", hint);
+  if (spec.command.empty() && !is_image(spec.source))  // an image may have a command of its own
+    return usage_error(text.name, "command_missing", "COMMAND is missing", hint);
+  return {};
+}
 
 }  // namespace
 
 std::span<const Option<BoxOptions>> box_option_table() { return kTable; }
 
 std::optional<int> parse_box(const CommandText& text, Args args, BoxOptions& into) {
-  std::vector<std::string> arguments;
-  if (auto done = parse(text, box_option_table(), Order::kOptionsFirst, args, into, arguments)) {
+  if (const std::string file = file_option(args); !file.empty()) {
+    auto spec = read_box_file(file);
+    if (!spec) {
+      const bool json = asks_for_json(texts(box_option_table()), Order::kOptionsFirst, args);
+      return fail(spec.error(), json);
+    }
+    into.spec = *std::move(spec);
+  }
+  const std::size_t mounts_of_file = into.spec.mounts.size();
+  std::vector<std::string> words;
+  if (auto done = parse(text, box_option_table(), Order::kOptionsFirst, args, into, words)) {
     return done;
   }
-  const std::string hint = "caisson " + std::string(text.name) + " host: -- COMMAND";
-  drop_separator(arguments);
-  if (arguments.empty()) {
-    return fail(usage_error(text.name, "argument_missing", "SOURCE is missing", hint), into.json);
-  }
-  if (arguments.size() < 2 && !is_image(arguments[0])) {  // an image may have a command of its own
-    return fail(usage_error(text.name, "command_missing", "COMMAND is missing", hint), into.json);
-  }
+  merge_mounts(into.spec.mounts, mounts_of_file);
   auto env = into.env.resolve();
   if (!env) return fail(env.error(), into.json);
-  into.spec.env = *std::move(env);
-  into.spec.source = absolute_source(std::move(arguments.front()), working_directory());
-  arguments.erase(arguments.begin());
-  into.spec.command = std::move(arguments);
+  for (auto& [name, value] : *env) into.spec.env[name] = std::move(value);
+  if (auto taken = take_words(text, std::move(words), into); !taken)
+    return fail(taken.error(), into.json);
   return std::nullopt;
 }
 

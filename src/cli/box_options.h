@@ -19,12 +19,13 @@ struct BoxOptions {
   bool json = false;
   bool quiet = false;   ///< an image is pulled without a word
   std::string id_file;  ///< --cidfile
+  std::string file;     ///< -f
 };
 
 std::span<const Option<BoxOptions>> box_option_table();
 
-/// Reads options, SOURCE and the command; the spec is complete then, but not validated. An exit
-/// status: the command is done, help or an error was printed.
+/// Reads options, SOURCE and the command, over what the file of -f says; the spec is complete then,
+/// but not validated. An exit status: the command is done, help or an error was printed.
 std::optional<int> parse_box(const CommandText& text, Args args, BoxOptions& into);
 
 }  // namespace caisson::cli

@@ -180,6 +180,41 @@ TEST(BoxOptions, SeccompPolicyIsReadFromItsFile) {
   EXPECT_EQ(read({"--security", "unconfined", "host:", "x"}).status, 125);
 }
 
+TEST(BoxOptions, OverTheProfile) {
+  const BoxSpec spec = spec_of({"--cap-add", "net_raw,CHOWN", "--cap-add", "KILL", "--cap-drop",
+                                "ALL", "--security-opt", "no-new-privileges:false", "--writable",
+                                "--protect", "/a", "--protect", ".b/", "--no-default-protect"});
+  EXPECT_THAT(spec.security.cap_add, ElementsAre("CHOWN", "KILL", "net_raw"));
+  EXPECT_THAT(spec.security.cap_drop, ElementsAre("ALL"));
+  EXPECT_EQ(spec.security.no_new_privileges, false);
+  EXPECT_EQ(spec.read_only_root, false);
+  EXPECT_THAT(spec.protect, ElementsAre("/a", ".b/"));
+  EXPECT_EQ(spec.protect_defaults, false);
+  EXPECT_EQ(spec_of({"--security", "no-new-privileges"}).security.no_new_privileges, true);
+  EXPECT_EQ(spec_of({"--security", "no-new-privileges=true"}).security.no_new_privileges, true);
+  EXPECT_EQ(read({"--security", "no-new-privileges=maybe", "host:", "x"}).status, 125);
+  EXPECT_EQ(read({"--security", "seccomp=", "host:", "x"}).status, 125);
+  EXPECT_EQ(spec_of({}).security, SecurityOptions{});
+}
+
+TEST(BoxOptions, PathsOfTheHost) {
+  const std::string here = working_directory();
+  const BoxSpec spec = spec_of({"--allow-ro", "a/", "--allow-rw", "/b", "--allow-read", ".",
+                                "--allow-write", "../w", "--allow-exec", "/x", "--allow-exec", "y",
+                                "--allow-connect-port", "80,443", "--allow-bind-port", "8080"});
+  ASSERT_EQ(spec.mounts.size(), 2u);
+  EXPECT_EQ(spec.mounts[0],
+            (Mount{.source = here + "/a", .target = here + "/a", .read_only = true}));
+  EXPECT_EQ(spec.mounts[1], (Mount{.source = "/b", .target = "/b"}));
+  EXPECT_THAT(spec.access.read, ElementsAre(here));
+  EXPECT_THAT(spec.access.write, ElementsAre(here.substr(0, here.rfind('/')) + "/w"));
+  EXPECT_THAT(spec.access.execute, ElementsAre("/x", here + "/y"));
+  EXPECT_THAT(spec.access.connect_ports, ElementsAre(80, 443));
+  EXPECT_THAT(spec.access.bind_ports, ElementsAre(8080));
+  for (const char* bad : {"0", "65536", "http", "80,x", "-1"})
+    EXPECT_EQ(read({"--allow-bind-port", bad, "host:", "x"}).status, 125) << bad;
+}
+
 TEST(BoxOptions, AbsentLimitsStayAbsent) { EXPECT_EQ(spec_of({}).limits, Limits{}); }
 
 TEST(BoxOptions, FaultsAreOneLine) {

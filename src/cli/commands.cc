@@ -42,6 +42,7 @@ constexpr Command kCommands[] = {
     {"login", "keep credentials for a registry", login_command},
     {"logout", "forget them", logout_command},
     {"doctor", "prove what this host gives boxes", doctor_command},
+    {"profile", "list and explain the sets of defaults", profile_command},
     {"debug", "look behind the scenes: debug plan", debug_command},
     {"completion", "print shell completions", completion_command},
     {"version", "print the version", version_command},

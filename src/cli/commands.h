@@ -18,6 +18,8 @@ struct Command {
 std::span<const Command> commands();
 /// Those of `image`.
 std::span<const Command> image_commands();
+/// Those of `profile`.
+std::span<const Command> profile_commands();
 /// Those of `snapshot`.
 std::span<const Command> snapshot_commands();
 const Command* find_command(std::string_view name);
@@ -56,6 +58,7 @@ int logout_command(Args args);
 int logs_command(Args args);
 int metrics_command(Args args);
 int pause_command(Args args);
+int profile_command(Args args);
 int prune_command(Args args);
 int ps_command(Args args);
 int pull_command(Args args);

@@ -62,6 +62,7 @@ std::set<std::string> long_options() {
   std::set<std::string> names;
   for (const Command& command : commands()) add_long_options(command, names);
   for (const Command& command : image_commands()) add_long_options(command, names);
+  for (const Command& command : profile_commands()) add_long_options(command, names);
   return names;
 }
 
@@ -76,7 +77,7 @@ TEST(Commands, CompletionsAndManPageKnowEveryOption) {
     EXPECT_THAT(fish, HasSubstr("-l " + option.substr(2)));
     EXPECT_THAT(man, HasSubstr(option));
   }
-  for (const auto& list : {commands(), image_commands()}) {
+  for (const auto& list : {commands(), image_commands(), profile_commands()}) {
     for (const Command& command : list) {
       for (const std::string* text : {&bash, &zsh, &fish, &man}) {
         EXPECT_THAT(*text, HasSubstr(command.name));
@@ -112,6 +113,25 @@ TEST(Commands, ImageHasCommandsOfItsOwn) {
   EXPECT_EQ(
       call(image_command, {"tga", "a", "b"}).err,
       "caisson: parse arguments of 'image': no subcommand 'tga' (hint: did you mean 'tag'?)\n");
+}
+
+TEST(Commands, ProfilesAreShown) {
+  const std::string table = call(profile_command, {"ls"}).out;
+  const std::string lines = call(profile_command, {"ls", "--json"}).out;
+  for (const char* name : {"minimal", "standard", "full"}) {
+    EXPECT_THAT(table, HasSubstr("\n" + std::string(name) + " "));
+    const std::string object = call(profile_command, {"show", name, "--json"}).out;
+    EXPECT_THAT(object, HasSubstr("\"name\":\"" + std::string(name) + "\""));
+    EXPECT_THAT(lines, HasSubstr(object));
+  }
+  const std::string shown = call(profile_command, {"show", "standard"}).out;
+  for (const char* part : {"--cap-add", "CAP_CHOWN", ".git/hooks/", "limits.pids", "1.0 GiB"})
+    EXPECT_THAT(shown, HasSubstr(part));
+  EXPECT_THAT(call(profile_command, {"show", "standart"}).err,
+              HasSubstr("did you mean 'standard'?"));
+  EXPECT_EQ(call(profile_command, {"show"}).status, 125);
+  EXPECT_EQ(call(profile_command, {"show", "full", "full"}).status, 125);
+  EXPECT_EQ(call(profile_command, {"ls", "full"}).status, 125);
 }
 
 TEST(Commands, AMissingImageIsAnError) {

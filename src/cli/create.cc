@@ -9,7 +9,7 @@ namespace caisson::cli {
 namespace {
 
 constexpr CommandText kText = {
-    "create", "[OPTIONS] SOURCE [--] [COMMAND [ARGUMENT...]]",
+    "create", "[OPTIONS] [-f FILE] [SOURCE [--] [COMMAND [ARGUMENT...]]]",
     "Create a box for COMMAND and print its id. `caisson start` runs it.",
     "  b=$(caisson create host: -- sleep 1000)\n"
     "  caisson start $b\n"

@@ -8,7 +8,7 @@ namespace caisson::cli {
 namespace {
 
 constexpr CommandText kText = {
-    "debug plan", "[OPTIONS] SOURCE [--] [COMMAND [ARGUMENT...]]",
+    "debug plan", "[OPTIONS] [-f FILE] [SOURCE [--] [COMMAND [ARGUMENT...]]]",
     "Print the steps that `run` would take with the same arguments. Nothing is created.",
     "  caisson debug plan --memory 64m host: -- true\n"};
 

@@ -55,23 +55,27 @@ int print(std::string_view text) {
   return fail(written.error());
 }
 
-Result<std::string> read_file(const std::string& path, std::string_view reason) {
+Result<std::string> read_descriptor(int fd, const std::string& name, std::string_view reason) {
   constexpr std::size_t kMaxBytes = 16u << 20;
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return cli_sys_error("open", path, reason);
   std::string content;
   std::array<char, 16384> block;
   ssize_t n = 0;
   while (content.size() <= kMaxBytes && (n = ::read(fd, block.data(), block.size())) > 0) {
     content.append(block.data(), static_cast<std::size_t>(n));
   }
-  Error error = n < 0 ? cli_sys_error("read", path, reason) : Error{};
-  ::close(fd);
-  if (n < 0) return error;
+  if (n < 0) return cli_sys_error("read", name, reason);
   if (content.size() > kMaxBytes) {
     return cli_error(Code::kInvalidArgument, "file_too_large",
-                     "read '" + path + "': larger than 16 MiB");
+                     "read '" + name + "': larger than 16 MiB");
   }
+  return content;
+}
+
+Result<std::string> read_file(const std::string& path, std::string_view reason) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return cli_sys_error("open", path, reason);
+  auto content = read_descriptor(fd, path, reason);
+  ::close(fd);
   return content;
 }
 

@@ -34,5 +34,7 @@ int print(std::string_view text);
 
 /// The whole file, at most 16 MiB. `reason` is that of an error of the system.
 Result<std::string> read_file(const std::string& path, std::string_view reason);
+/// The same of a descriptor; `name` is for messages.
+Result<std::string> read_descriptor(int fd, const std::string& name, std::string_view reason);
 
 }  // namespace caisson::cli

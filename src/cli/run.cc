@@ -14,17 +14,19 @@ namespace caisson::cli {
 namespace {
 
 constexpr CommandText kText = {
-    "run", "[OPTIONS] SOURCE [--] [COMMAND [ARGUMENT...]]",
+    "run", "[OPTIONS] [-f FILE] [SOURCE [--] [COMMAND [ARGUMENT...]]]",
     "Create a box from SOURCE and run COMMAND in it; without COMMAND the image's own. SOURCE is\n"
     "host:, dir:PATH or an image: NAME[:TAG], docker://NAME, oci:DIR, oci-archive:FILE or\n"
     "docker-archive:FILE. Options stand before SOURCE; everything after it belongs to COMMAND. "
-    "The\n"
-    "exit status is the command's own, 128 + signal, 124 on a time limit, 125 when Caisson "
-    "failed,\n"
-    "126 or 127 when COMMAND cannot run.",
+    "With\n"
+    "-f a file describes the box; what the command line says replaces it or adds to it. The exit\n"
+    "status is the command's own, 128 + signal, 124 on a time limit, 125 when Caisson failed, 126 "
+    "or\n"
+    "127 when COMMAND cannot run.",
     "  caisson run host: -- python3 -c 'print(6*7)'\n"
     "  caisson run --rm -it alpine:3.20 -- sh\n"
-    "  caisson run --rm -m 256m --timeout 10s -v $PWD:/workspace host: -- make test\n"};
+    "  caisson run --rm -m 256m --timeout 10s -v $PWD:/workspace host: -- make test\n"
+    "  caisson run --rm -f box.yaml\n"};
 
 // --rm: the box goes on every path out of the command.
 class RemoveAtEnd {

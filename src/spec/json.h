@@ -1,8 +1,9 @@
 // Specs, endings and figures as JSON values, and back.
 //
-// Durations are integers in nanoseconds with names ending in `_ns`, sizes integers in bytes, and
-// an absent optional has no field. Argument vectors, environments and paths are bytes on Linux
-// while JSON is text, so:
+// Durations are integers in nanoseconds with names ending in `_ns`, sizes integers in bytes with
+// names ending in `_bytes`, and an absent optional has no field. Reading also takes what people
+// write: "1m30s", "64m", an octal "1777" for a mode, "./src:/src:ro" for a mount. Argument vectors,
+// environments and paths are bytes on Linux while JSON is text, so:
 //   - a string that is not UTF-8 is the object {"base64": "..."};
 //   - a key of a map (env, labels) that is not UTF-8, or that starts with "base64:", is
 //     "base64:" followed by its base 64.
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -44,7 +46,9 @@ Result<std::vector<StageTiming>> decode_stages(const nlohmann::json& value);
 Result<std::vector<std::string>> decode_texts(const nlohmann::json& value);
 
 /// Parses JSON text in linear time. Repeated keys, nesting deeper than 64 and more values than
-/// `most_values` are errors (`json_invalid`), and no exception leaves.
-Result<nlohmann::json> parse_json(std::string_view text, std::size_t most_values = SIZE_MAX);
+/// `most_values` are errors (`json_invalid`), and no exception leaves. `text_members`: as
+/// JsonBuilder's.
+Result<nlohmann::json> parse_json(std::string_view text, std::size_t most_values = SIZE_MAX,
+                                  std::span<const std::string_view> text_members = {});
 
 }  // namespace caisson::spec

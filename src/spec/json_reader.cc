@@ -10,7 +10,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kKeyPrefix = "base64:";
-constexpr std::string_view kUnits[] = {"_bytes", "_ns"};
+constexpr std::string_view kBytes = "_bytes";
+constexpr std::string_view kUnits[] = {kBytes, "_ns"};
 
 std::string encode_key(const std::string& key) {
   if (is_utf8(key) && !key.starts_with(kKeyPrefix)) return key;
@@ -56,6 +57,10 @@ Error unexpected_value(const Context& context, std::string_view what, std::strin
                  std::move(hint));
 }
 
+Error fault_in_text(const Context& context, Error error) {
+  return with_context(std::move(error), format("read {}", quote(context.path())));
+}
+
 Result<> read_value(const json& value, bool& out, const Context& context) {
   if (!value.is_boolean()) return unexpected_value(context, "true or false");
   out = value.get<bool>();
@@ -63,6 +68,12 @@ Result<> read_value(const json& value, bool& out, const Context& context) {
 }
 
 Result<> read_value(const json& value, std::uint64_t& out, const Context& context) {
+  if (value.is_string() && context.name.ends_with(kBytes)) {
+    Result<std::uint64_t> size = parse_size(value.get_ref<const std::string&>());
+    if (!size) return fault_in_text(context, std::move(size).error());
+    out = *size;
+    return {};
+  }
   const bool negative =
       value.is_number_integer() && !value.is_number_unsigned() && value.get<std::int64_t>() < 0;
   if (!value.is_number_integer() || negative)
@@ -102,6 +113,12 @@ Result<> read_value(const json& value, std::string& out, const Context& context)
 }
 
 Result<> read_value(const json& value, std::chrono::nanoseconds& out, const Context& context) {
+  if (value.is_string()) {
+    Result<std::chrono::nanoseconds> time = parse_duration(value.get_ref<const std::string&>());
+    if (!time) return fault_in_text(context, std::move(time).error());
+    out = *time;
+    return {};
+  }
   std::int64_t count = 0;
   TRY(read_value(value, count, context));
   out = std::chrono::nanoseconds(count);

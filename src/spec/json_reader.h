@@ -33,6 +33,8 @@ struct Context {
 
 /// "read 'limits.pids': expected WHAT", reason `field_invalid`.
 Error unexpected_value(const Context& context, std::string_view what, std::string hint = {});
+/// A fault in a text that people write: "read 'limits.memory_bytes': parse size 'x': not a number".
+Error fault_in_text(const Context& context, Error error);
 
 Result<> read_value(const nlohmann::json& value, bool& out, const Context& context);
 Result<> read_value(const nlohmann::json& value, std::uint64_t& out, const Context& context);

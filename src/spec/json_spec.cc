@@ -1,5 +1,6 @@
 // BoxSpec, ExecSpec and what they hold.
 #include "spec/json_reader.h"
+#include "spec/mount_text.h"
 #include "spec/state_json.h"
 
 namespace caisson {
@@ -63,6 +64,19 @@ json encode(const HealthCheck& health) {
           {"retries", health.retries}};
 }
 
+/// Of a tmpfs: a number, or octal digits as text.
+struct Mode {
+  unsigned bits = 0;
+};
+
+Result<> read_value(const json& value, Mode& out, const Context& context) {
+  if (!value.is_string()) return spec::read_value(value, out.bits, context);
+  const std::optional<unsigned> bits = parse_octal_mode(value.get_ref<const std::string&>());
+  if (!bits) return unexpected_value(context, "a number, or octal digits such as \"1777\"");
+  out.bits = *bits;
+  return {};
+}
+
 template <class Range>
 json encode_range(const Range& values) {
   json array = json::array();
@@ -104,6 +118,12 @@ Result<> read_value(const json& value, Limits& out, const Context& context) {
 }
 
 Result<> read_value(const json& value, Mount& out, const Context& context) {
+  if (value.is_string()) {  // the command line's -v
+    Result<Mount> mount = parse_volume_as_written(value.get_ref<const std::string&>());
+    if (!mount) return fault_in_text(context, std::move(mount).error());
+    out = *std::move(mount);
+    return {};
+  }
   ObjectReader in(value, context);
   in.required("type", out.type);
   in.field("source", out.source);
@@ -112,7 +132,9 @@ Result<> read_value(const json& value, Mount& out, const Context& context) {
   in.field("idmap", out.idmap);
   in.field("size_bytes", out.size_bytes);
   in.field("inodes", out.inodes);
-  in.field("mode", out.mode);
+  std::optional<Mode> mode;
+  in.field("mode", mode);
+  if (mode) out.mode = mode->bits;
   return in.finish();
 }
 

@@ -3,6 +3,7 @@
 
 #include "caisson/spec.h"
 #include "spec/checks.h"
+#include "spec/mount_text.h"
 #include "spec/names.h"
 #include "spec/path.h"
 #include "spec/text.h"
@@ -56,16 +57,6 @@ Result<std::string_view> read_value(const Input& input, const Option& option) {
   return input.fault(format("{} needs a value", option.key));
 }
 
-Result<unsigned> read_mode(const Input& input, std::string_view text) {
-  unsigned mode = 0;
-  for (char c : text) {
-    if (c < '0' || c > '7' || mode > 0777)
-      return input.fault(format("mode {} is not an octal number up to 7777", quote(text)));
-    mode = mode * 8 + static_cast<unsigned>(c - '0');
-  }
-  return mode;
-}
-
 /// Options that every spelling of a tmpfs has; false when `key` is not one of them.
 Result<bool> apply_tmpfs_option(const Input& input, std::string_view key, const Option& option,
                                 Mount& mount) {
@@ -75,7 +66,9 @@ Result<bool> apply_tmpfs_option(const Input& input, std::string_view key, const 
     mount.size_bytes = *size;
   } else if (key == "mode") {
     const std::string_view text = TRY(read_value(input, option));
-    mount.mode = TRY(read_mode(input, text));
+    mount.mode = spec::parse_octal_mode(text);
+    if (!mount.mode)
+      return input.fault(format("mode {} is not an octal number up to 7777", quote(text)));
   } else if (key == "inodes") {
     const std::string_view text = TRY(read_value(input, option));
     mount.inodes = spec::to_unsigned(text);
@@ -189,7 +182,17 @@ Result<Mount> parse_mount(std::string_view text) {
   return mount;
 }
 
-Result<Mount> parse_volume(std::string_view text, std::string_view base) {
+std::optional<unsigned> spec::parse_octal_mode(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  unsigned mode = 0;
+  for (char c : text) {
+    if (c < '0' || c > '7' || mode > 0777) return std::nullopt;
+    mode = mode * 8 + static_cast<unsigned>(c - '0');
+  }
+  return mode;
+}
+
+Result<Mount> spec::parse_volume_as_written(std::string_view text) {
   const Input input{"volume", text, "volume_invalid"};
   const std::vector<std::string_view> parts = spec::split(text, ':');
   if (parts.size() < 2 || parts.size() > 3)
@@ -204,15 +207,22 @@ Result<Mount> parse_volume(std::string_view text, std::string_view base) {
     if (Result<> fits = spec::check_volume_name(parts[0]); !fits)
       return input.fault(format("{} is neither a path nor a volume's name", quote(parts[0])),
                          format("for a directory write ./{}:{}", parts[0], parts[1]));
-  } else if (spec::is_absolute(parts[0])) {
-    mount.source = tidy_host_path(parts[0]);
   } else {
-    if (!spec::is_absolute(base)) return input.fault("a relative host path has no base here");
-    mount.source = spec::resolve_textually(base, parts[0]);
-    if (parts[0].ends_with('/') && mount.source != "/") mount.source += '/';
+    mount.source = spec::is_absolute(parts[0]) ? tidy_host_path(parts[0]) : parts[0];
   }
   mount.target = spec::tidy_path(parts[1]);
   if (parts.size() == 3) TRY(apply_volume_options(input, parts[2], mount));
+  return mount;
+}
+
+Result<Mount> parse_volume(std::string_view text, std::string_view base) {
+  Mount mount = TRY(spec::parse_volume_as_written(text));
+  if (mount.type != MountType::kBind || spec::is_absolute(mount.source)) return mount;
+  if (!spec::is_absolute(base))
+    return Input{"volume", text, "volume_invalid"}.fault("a relative host path has no base here");
+  const bool directory = mount.source.ends_with('/');
+  mount.source = spec::resolve_textually(base, mount.source);
+  if (directory && mount.source != "/") mount.source += '/';
   return mount;
 }
 

@@ -28,7 +28,8 @@ def test_files(prefix):
     for name in ("bin/caisson", "libexec/caisson/caisson-shim", "lib/libcaisson.a",
                  "include/caisson/caisson.h", "lib/cmake/caisson/caissonConfig.cmake",
                  "share/man/man1/caisson.1", "share/bash-completion/completions/caisson",
-                 "share/zsh/site-functions/_caisson", "share/fish/vendor_completions.d/caisson.fish"):
+                 "share/zsh/site-functions/_caisson", "share/fish/vendor_completions.d/caisson.fish",
+                 "share/caisson/box.schema.json"):
         assert (prefix / name).is_file(), name
     headers = {p.name for p in (ROOT / "include/caisson").iterdir()}
     assert {p.name for p in (prefix / "include/caisson").iterdir()} == headers
