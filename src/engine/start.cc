@@ -14,6 +14,7 @@
 #include "engine/box_impl.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
+#include "engine/named_volumes.h"
 #include "engine/record.h"
 #include "spec/image_ref.h"
 #include "spec/state_json.h"
@@ -70,7 +71,7 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
-  request.spec = TRY(spec_of(row));
+  request.spec = TRY(with_volume_paths(runtime, TRY(spec_of(row))));
   BoxRoot root = TRY(root_of(runtime, row, request.spec));
   request.rootfs = std::move(root.rootfs);
   request.attach = how.attach;
