@@ -14,6 +14,7 @@
 #include "caisson/image.h"
 #include "caisson/result.h"
 #include "caisson/spec.h"
+#include "caisson/volume.h"
 
 namespace caisson {
 
@@ -31,8 +32,9 @@ struct OpenOptions {
 
 struct ImportOptions {
   std::string name;  ///< instead of the archive's
-  /// Who made the archive may ask for what reaches out of the box: binds, the host's network, a
-  /// directory of the host, `full`, a system call policy, limits that may be missing.
+  /// Who made the archive may ask for what reaches out of the box: binds, volumes that are there,
+  /// the host's network, a directory of the host, `full`, a system call policy, limits that may be
+  /// missing.
   bool trusted = false;
 };
 
@@ -145,6 +147,8 @@ class Runtime {
 
   /// The images of this home.
   Images images();
+  /// The named volumes of this home.
+  Volumes volumes();
 
  private:
   std::shared_ptr<const Impl> impl_;

@@ -46,10 +46,25 @@ _caisson_image() {
   esac
 }
 
+_caisson_volume() {
+  local cur=$2 options="--help"
+  if [[ $cur == -* ]]; then
+    case $1 in
+      create) options+=" --size -l --label --json" ;;
+      ls) options+=" -q --quiet --json" ;;
+      rm) options+=" -f --force" ;;
+      prune) options+=" -a --all -f --force --grace --json" ;;
+    esac
+    COMPREPLY=($(compgen -W "$options" -- "$cur"))
+  elif [[ $1 == rm || $1 == inspect ]]; then
+    COMPREPLY=($(compgen -W "$(caisson volume ls -q 2>/dev/null)" -- "$cur"))
+  fi
+}
+
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   local commands="run create start exec attach ps inspect logs stats top wait pause resume stop kill rm
-    snapshot restore fork diff cp commit export import events audit health metrics pull images rmi image prune login logout profile debug completion version help"
+    snapshot restore fork diff volume cp commit export import events audit health metrics pull images rmi image prune login logout doctor profile debug completion version help"
   local box_options="-f --file --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
     --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
@@ -191,6 +206,12 @@ _caisson() {
       elif [[ ${COMP_WORDS[2]} == show ]]; then
         COMPREPLY=($(compgen -W "minimal standard full" -- "$cur"))
       fi ;;
+    volume)
+      if (( COMP_CWORD == 2 )); then
+        COMPREPLY=($(compgen -W "create ls inspect rm prune --help" -- "$cur"))
+      else
+        _caisson_volume "${COMP_WORDS[2]}" "$cur"
+      fi ;;
     image)
       if (( COMP_CWORD == 2 )); then
         COMPREPLY=($(compgen -W "ls pull rm inspect history tag load save prune fsck disk --help" \
@@ -219,6 +240,7 @@ _caisson() {
         COMPREPLY=($(compgen -f -- "$cur"))
       fi ;;
     health) COMPREPLY=($(compgen -W "--json --help" -- "$cur")) ;;
+    doctor) COMPREPLY=($(compgen -W "--fresh --without --json --help" -- "$cur")) ;;
     metrics) COMPREPLY=($(compgen -W "--help" -- "$cur")) ;;
     ps) COMPREPLY=($(compgen -W "-a --all -q --quiet --filter --no-trunc --json --help" -- "$cur")) ;;
     version) COMPREPLY=($(compgen -W "--json --help" -- "$cur")) ;;

@@ -22,6 +22,8 @@ std::span<const Command> image_commands();
 std::span<const Command> profile_commands();
 /// Those of `snapshot`.
 std::span<const Command> snapshot_commands();
+/// Those of `volume`.
+std::span<const Command> volume_commands();
 const Command* find_command(std::string_view name);
 /// Prints the error for a word that is no command, with the nearest one.
 int unknown_command(std::string_view word);
@@ -73,6 +75,7 @@ int stats_command(Args args);
 int stop_command(Args args);
 int top_command(Args args);
 int version_command(Args args);
+int volume_command(Args args);
 int wait_command(Args args);
 
 }  // namespace caisson::cli

@@ -63,6 +63,7 @@ std::set<std::string> long_options() {
   for (const Command& command : commands()) add_long_options(command, names);
   for (const Command& command : image_commands()) add_long_options(command, names);
   for (const Command& command : profile_commands()) add_long_options(command, names);
+  for (const Command& command : volume_commands()) add_long_options(command, names);
   return names;
 }
 
@@ -152,6 +153,16 @@ TEST(Commands, FaultyImageArguments) {
   EXPECT_THAT(call(login_command, {"--password-stdin"}).err, HasSubstr("needs -u USER"));
   EXPECT_THAT(call(image_load_command, {"--json", "-i", "/does/not/exist"}).out,
               HasSubstr(R"({"error":{"code":"NOT_FOUND")"));
+}
+
+TEST(Commands, FaultyVolumeArguments) {
+  EXPECT_THAT(call(volume_command, {"create", ""}).err, HasSubstr("NAME is empty"));
+  EXPECT_THAT(call(volume_command, {"create", "a", "b"}).err, HasSubstr("'b' is one too many"));
+  EXPECT_THAT(call(volume_command, {"create", "--size", "x"}).err, HasSubstr("'x'"));
+  EXPECT_THAT(call(volume_command, {"ls", "a"}).err, HasSubstr("'a' says nothing here"));
+  EXPECT_THAT(call(volume_command, {"prune", "a"}).err, HasSubstr("'a' says nothing here"));
+  for (const char* word : {"rm", "inspect"})
+    EXPECT_THAT(call(volume_command, {word}).err, HasSubstr("NAME is missing"));
 }
 
 TEST(Commands, AWrongWordGetsASuggestion) {

@@ -121,6 +121,12 @@ std::string prune_object(const PruneReport& report) {
   return dump(root);
 }
 
+std::string deleted_object(const std::vector<std::string>& names) {
+  Json root;
+  root["deleted"] = names;
+  return dump(root);
+}
+
 std::string fsck_object(const FsckReport& report) {
   Json root;
   root["images"] = report.images;

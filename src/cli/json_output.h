@@ -60,6 +60,9 @@ std::string removed_object(const RemovedImages& removed);
 /// {"deleted":[…],"freed_bytes"}
 std::string prune_object(const PruneReport& report);
 
+/// {"deleted":[…]}
+std::string deleted_object(const std::vector<std::string>& names);
+
 /// {"images","blobs","layers","problems":[{"object","text"}]}
 std::string fsck_object(const FsckReport& report);
 

@@ -1,4 +1,4 @@
-// Commands that have commands of their own: `image`, `snapshot`.
+// Commands that have commands of their own: `image`, `snapshot`, `volume`.
 #pragma once
 
 #include <span>

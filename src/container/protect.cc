@@ -134,6 +134,12 @@ class Finder final {
   Protections& into_;
 };
 
+/// A directory of the host that somebody works in, and not one that only boxes have.
+bool is_shared(const Mount& mount, const std::string& data) {
+  const std::string volumes = data.substr(0, data.rfind("/boxes/")) + "/volumes/";
+  return mount.type == MountType::kBind && !mount.read_only && !mount.source.starts_with(volumes);
+}
+
 /// The writable bind whose target holds the path; the innermost.
 const Mount* holder(const BoxSpec& spec, std::string_view path) {
   const Mount* best = nullptr;
@@ -160,7 +166,7 @@ Result<Protections> prepare_protections(const BoxSpec& spec, const std::string& 
       continue;
     }
     for (const Mount& mount : spec.mounts)
-      if (mount.type == MountType::kBind && !mount.read_only) TRY(finder.find(mount, path, asked));
+      if (is_shared(mount, data)) TRY(finder.find(mount, path, asked));
   }
   return found;
 }

@@ -13,6 +13,7 @@
 #include "engine/images_impl.h"
 #include "engine/layers.h"
 #include "engine/layout.h"
+#include "engine/named_volumes.h"
 #include "engine/volumes.h"
 #include "files/tar_reader.h"
 #include "image/flatten.h"
@@ -125,7 +126,7 @@ namespace {
 
 /// What a spec may ask for that somebody else has written, unless the caller says that it is
 /// trusted.
-Result<> check_harmless(const BoxSpec& spec) {
+Result<> check_harmless(const Runtime::Impl& runtime, const BoxSpec& spec) {
   std::string asks;
   const auto add = [&](bool there, std::string_view what) {
     if (there) asks += (asks.empty() ? "" : ", ") + std::string(what);
@@ -133,6 +134,9 @@ Result<> check_harmless(const BoxSpec& spec) {
   add(std::ranges::any_of(spec.mounts,
                           [](const Mount& mount) { return mount.type == MountType::kBind; }),
       "files of this host");
+  for (const Mount& mount : spec.mounts)
+    add(mount.type == MountType::kVolume && TRY(runtime.volumes.find(mount.source)).has_value(),
+        format("volume '{}', which is there", mount.source));
   add(spec.network != Network::kNone, "the host's network");
   add(spec.security.seccomp != SeccompMode::kProfile, "a system call policy of its own");
   add(spec.profile == Profile::kFull, "profile full");
@@ -170,7 +174,7 @@ Result<Box> Runtime::import_from(int fd, const ImportOptions& options) {
   BoxSpec& spec = exported.spec;
   if (!options.name.empty()) spec.name = options.name;
   TRY(validate(spec));
-  if (!options.trusted) TRY(check_harmless(spec));
+  if (!options.trusted) TRY(check_harmless(*impl_, spec));
   if (spec.security.seccomp == SeccompMode::kCustom)
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
   // Mounts show this host's files: they must be there.
@@ -182,6 +186,8 @@ Result<Box> Runtime::import_from(int fd, const ImportOptions& options) {
   const Vessel vessel(*impl_, known ? std::nullopt : image);
   if (!image) return invalid("it has no image");
   store::BoxRow row = TRY(engine::new_row(spec));
+  store::BoxVolumes volumes = TRY(engine::volumes_of(spec));
+  volumes.only_new = !options.trusted;
   std::vector<store::BoxLayer> layers;
   if (exported.whole_image) {
     row.image = image->id;
@@ -191,7 +197,7 @@ Result<Box> Runtime::import_from(int fd, const ImportOptions& options) {
     layers = TRY(engine::adopt_tree(*impl_, image->layers.front().chain_id));
     row.generation = TRY(make_ulid());
   }
-  if (Result<> inserted = impl_->snapshots.insert_boxes({row}, layers); !inserted) {
+  if (Result<> inserted = impl_->snapshots.insert_boxes({row}, layers, volumes); !inserted) {
     engine::discard_layers(*impl_, layers);
     return inserted.error();
   }

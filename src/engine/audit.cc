@@ -23,7 +23,7 @@ void tell_created(const Runtime::Impl& runtime, const std::string& box, const Bo
                   const std::string& image, const std::string& forked_from) {
   json mounts = json::array();
   for (const Mount& mount : spec.mounts)
-    if (mount.type == MountType::kBind)
+    if (mount.type != MountType::kTmpfs)
       mounts.push_back({{"source", spec::encode_text(mount.source)},
                         {"target", spec::encode_text(mount.target)},
                         {"read_only", mount.read_only}});
@@ -58,6 +58,10 @@ void tell_removed(const Runtime::Impl& runtime, const std::string& box) {
 void tell_snapshot(const Runtime::Impl& runtime, std::string_view event, const std::string& box,
                    const std::string& name) {
   runtime.audit.add(event, box, {{"snapshot", name}});
+}
+
+void tell_volume(const Runtime::Impl& runtime, std::string_view event, std::string_view name) {
+  runtime.audit.add(event, "", {{"volume", std::string(name)}});
 }
 
 void tell_files(const Runtime::Impl& runtime, const std::string& box, std::string_view way,

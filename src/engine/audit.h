@@ -16,6 +16,7 @@ void tell_ended(const Runtime::Impl& runtime, const std::string& box, const Exit
 void tell_removed(const Runtime::Impl& runtime, const std::string& box);
 void tell_snapshot(const Runtime::Impl& runtime, std::string_view event, const std::string& box,
                    const std::string& name);
+void tell_volume(const Runtime::Impl& runtime, std::string_view event, std::string_view name);
 /// `way`: "in", "out", "made" or "removed"; `bytes` is an error when it failed.
 void tell_files(const Runtime::Impl& runtime, const std::string& box, std::string_view way,
                 std::string_view path, const Result<std::uint64_t>& bytes);

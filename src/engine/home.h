@@ -9,6 +9,7 @@
 #include "store/images.h"
 #include "store/snapshots.h"
 #include "store/state.h"
+#include "store/volumes.h"
 #include "telemetry/audit.h"
 #include "telemetry/metrics.h"
 
@@ -50,6 +51,7 @@ class Runtime::Impl final {
   mutable store::State state;
   mutable store::ImageState images{state};
   mutable store::SnapshotState snapshots{state, layout.home + "/layers"};
+  mutable store::VolumeState volumes{state};
   telemetry::Metrics metrics{layout.home};
   mutable telemetry::AuditLog audit{layout.home, metrics};
 

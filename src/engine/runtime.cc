@@ -10,6 +10,7 @@
 #include "engine/box_impl.h"
 #include "engine/image_config.h"
 #include "engine/images_impl.h"
+#include "engine/named_volumes.h"
 #include "engine/record.h"
 #include "engine/volumes.h"
 #include "image/rootfs.h"
@@ -60,7 +61,7 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   store::BoxRow row = TRY(engine::new_row(real));
   row.image = image.id;
   row.rootfs_json = image.rootfs_json;
-  TRY(impl_->state.insert(row));
+  TRY(impl_->state.insert(row, TRY(engine::volumes_of(real))));
   engine::tell_created(*impl_, row.id, real, image.id);
   return Box(std::make_shared<const Box::Impl>(impl_, row.id));
 }
@@ -97,7 +98,8 @@ Result<std::string> describe_plan(const Runtime::Impl& runtime, const BoxSpec& s
         TRY(process::make_plan(spec, process::gather_facts(), runtime.layout.box("<id>"))));
   const container::Facts facts = TRY(container::gather_facts(cgroups));
   constexpr std::uint32_t kExampleIds = 0x70000000;
-  container::Plan plan = TRY(container::make_plan(spec, rootfs, facts, runtime.layout.box("<id>"),
+  const BoxSpec shown = TRY(engine::with_planned_volumes(runtime, spec));
+  container::Plan plan = TRY(container::make_plan(shown, rootfs, facts, runtime.layout.box("<id>"),
                                                   facts.root ? kExampleIds : 0));
   plan.warnings = TRY(init::check_limits(spec, cgroups));
   return container::describe(plan);

@@ -8,6 +8,7 @@
 #include "engine/audit.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
+#include "engine/named_volumes.h"
 #include "engine/record.h"
 #include "image/diff.h"
 #include "spec/checks.h"
@@ -175,6 +176,7 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
   const store::BoxRow source = TRY(impl_->row());
   BoxSpec spec = TRY(engine::spec_of(source));
   spec.name.clear();
+  const store::BoxVolumes volumes = TRY(engine::volumes_of(spec));
   const Layers layers = options.snapshot.empty()
                             ? TRY(capture(*impl_))
                             : TRY(caisson::find_snapshot(*impl_, options.snapshot)).layers;
@@ -186,7 +188,7 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
     row.generation = TRY(make_ulid());
     rows.push_back(std::move(row));
   }
-  if (Result<> inserted = runtime.snapshots.insert_boxes(rows, layers); !inserted) {
+  if (Result<> inserted = runtime.snapshots.insert_boxes(rows, layers, volumes); !inserted) {
     engine::discard_layers(runtime, layers);
     return inserted.error();
   }

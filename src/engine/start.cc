@@ -14,6 +14,7 @@
 #include "engine/box_impl.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
+#include "engine/named_volumes.h"
 #include "engine/probe.h"
 #include "engine/record.h"
 #include "spec/image_ref.h"
@@ -74,7 +75,7 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
-  request.spec = std::move(spec);
+  request.spec = TRY(with_volume_paths(runtime, std::move(spec)));
   BoxRoot root = TRY(root_of(runtime, row, request.spec));
   request.rootfs = std::move(root.rootfs);
   request.attach = how.attach;

@@ -136,6 +136,7 @@ TEST(SchemaTwo, AHomeOfTheFirstVersionIsBroughtUpToDate) {
     ASSERT_TRUE(old.execute(
         "DROP TABLE image_blobs; DROP TABLE image_layers; DROP TABLE image_names; DROP TABLE "
         "images;"
+        "DROP TABLE volumes; DROP TRIGGER volume_user_gone; DROP TABLE volume_users;"
         "DROP TABLE layers; DROP TRIGGER box_gone; DROP TABLE snapshots; DROP TABLE box_layers;"
         "ALTER TABLE boxes DROP COLUMN generation; DROP INDEX boxes_by_image; ALTER TABLE boxes "
         "DROP COLUMN image;"

@@ -106,6 +106,24 @@ CREATE TRIGGER snapshot_gone AFTER DELETE ON snapshots BEGIN
   DELETE FROM box_layers WHERE owner = OLD.id;
 END;
 )sql",
+    R"sql(
+CREATE TABLE volumes (
+  name TEXT PRIMARY KEY NOT NULL,
+  id TEXT NOT NULL,
+  created_ns INTEGER NOT NULL,
+  labels_json TEXT NOT NULL,
+  size_bytes INTEGER
+) WITHOUT ROWID;
+CREATE TABLE volume_users (
+  volume TEXT NOT NULL,
+  box TEXT NOT NULL,
+  PRIMARY KEY (volume, box)
+) WITHOUT ROWID;
+CREATE INDEX volume_users_by_box ON volume_users (box);
+CREATE TRIGGER volume_user_gone AFTER DELETE ON boxes BEGIN
+  DELETE FROM volume_users WHERE box = OLD.id;
+END;
+)sql",
 };
 
 /// The modes hold under any umask.

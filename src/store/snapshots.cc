@@ -135,12 +135,14 @@ Result<bool> SnapshotState::erase(std::string_view id) {
 }
 
 Result<> SnapshotState::insert_boxes(const std::vector<BoxRow>& rows,
-                                     const std::vector<BoxLayer>& layers) {
+                                     const std::vector<BoxLayer>& layers,
+                                     const BoxVolumes& volumes) {
   std::lock_guard lock(*state_->mutex_);
   Transaction transaction = TRY(Transaction::begin(database()));
   for (const BoxRow& row : rows) {
     TRY(state_->use_image(row));
     TRY(state_->insert_row(row));
+    TRY(state_->use_volumes(row, volumes));
     TRY(put_layers(row.id, layers));
   }
   return transaction.commit();

@@ -56,7 +56,8 @@ class SnapshotState final {
   Result<bool> erase(std::string_view id);
 
   /// Boxes that begin with these layers, all or none. Errors as of State::insert.
-  Result<> insert_boxes(const std::vector<BoxRow>& rows, const std::vector<BoxLayer>& layers);
+  Result<> insert_boxes(const std::vector<BoxRow>& rows, const std::vector<BoxLayer>& layers,
+                        const BoxVolumes& volumes = {});
 
  private:
   Database& database() { return state_->database_; }

@@ -102,13 +102,14 @@ constexpr const char* kTransition =
 
 Result<State> State::open(const std::string& home) { return State(TRY(open_state(home))); }
 
-Result<> State::insert(const BoxRow& row) {
+Result<> State::insert(const BoxRow& row, const BoxVolumes& volumes) {
   std::lock_guard lock(*mutex_);
-  if (row.image.empty()) return insert_row(row);
-  // One transaction, so that nobody removes the image in between.
+  if (row.image.empty() && volumes.rows.empty()) return insert_row(row);
+  // One transaction, so that nobody removes the image or a volume in between.
   Transaction transaction = TRY(Transaction::begin(database_));
   TRY(use_image(row));
   TRY(insert_row(row));
+  TRY(use_volumes(row, volumes));
   return transaction.commit();
 }
 

@@ -52,6 +52,23 @@ struct BoxUpdate {
   std::optional<std::string> warnings_json;
 };
 
+/// A named volume; its files are in `volumes/<name>.<id>/` of the home.
+struct VolumeRow {
+  std::string name;
+  std::string id;  ///< a ULID: of two volumes that had one name, each has its own directory
+  std::int64_t created_ns = 0;
+  std::string labels_json;
+  std::optional<std::uint64_t> size_bytes;
+  std::vector<std::string> users;  ///< ids of boxes, sorted; read only
+  friend bool operator==(const VolumeRow&, const VolumeRow&) = default;
+};
+
+/// The volumes that a new box uses. Where there is none of a name yet, the row becomes one.
+struct BoxVolumes {
+  std::vector<VolumeRow> rows;
+  bool only_new = false;  ///< `volume_exists` when there is one
+};
+
 /// Thread-safe. Each call is one transaction; it waits up to 10 s for other processes. Do not use
 /// an object across fork(2).
 ///
@@ -65,7 +82,7 @@ class State final {
   static Result<State> open(const std::string& home);
 
   /// `name_taken` when another box has the name; `image_not_found` when its image has been removed.
-  Result<> insert(const BoxRow& row);
+  Result<> insert(const BoxRow& row, const BoxVolumes& volumes = {});
   Result<std::optional<BoxRow>> find(std::string_view id);
   /// An id, a name, or the beginning of exactly one id, tried in this order. `box_not_found`,
   /// `box_ambiguous`.
@@ -95,8 +112,10 @@ class State final {
 
   friend class ImageState;
   friend class SnapshotState;
+  friend class VolumeState;
   Result<> insert_row(const BoxRow& row);
   Result<> use_image(const BoxRow& row);
+  Result<> use_volumes(const BoxRow& row, const BoxVolumes& volumes);
   Result<> write_meta(std::string_view key, std::string_view value);
 
   std::unique_ptr<std::mutex> mutex_;  // on the heap, so that a State can be moved
