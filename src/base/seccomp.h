@@ -10,9 +10,10 @@ enum class SeccompAction {
   kErrno,  ///< the call fails with `value` as errno
   kKillProcess,
   kKillThread,
-  kTrap,   ///< SIGSYS
-  kTrace,  ///< a tracer gets `value`; without one the call fails with ENOSYS
-  kLog,    ///< allowed and written to the kernel's audit log
+  kTrap,    ///< SIGSYS
+  kTrace,   ///< a tracer gets `value`; without one the call fails with ENOSYS
+  kNotify,  ///< whoever holds the filter's listener decides, seccomp_unotify(2)
+  kLog,     ///< allowed and written to the kernel's audit log
 };
 
 struct SeccompDecision {

@@ -63,7 +63,12 @@ int doctor_command(Args args) {
     failed = failed || row.proof == Proof::kFailed;
     std::string detail = row.detail;
     if (row.proof != Proof::kProved && !row.hint.empty()) detail += " (" + row.hint + ")";
-    table.add({row.isolation.empty() ? "-" : row.isolation, row.name, text_of(row.proof), detail});
+    std::vector<std::string> cells = {row.isolation.empty() ? "-" : row.isolation, row.name,
+                                      text_of(row.proof), escape(detail)};
+    if (row.proof == Proof::kFailed)
+      table.add_alarming(std::move(cells));
+    else
+      table.add(std::move(cells));
   }
   const int printed = print(options.json ? to_json(*found) + "\n" : table.text());
   return printed != 0 ? printed : failed ? 1 : 0;

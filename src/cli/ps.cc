@@ -63,10 +63,19 @@ std::string table_of(const std::vector<BoxInfo>& boxes, bool whole) {
   const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
                                std::chrono::system_clock::now().time_since_epoch())
                                .count();
-  Table table({"ID", "NAME", "SOURCE", "STATE", "COMMAND", "CREATED"});
+  Table table({"ID", "NAME", "SOURCE", "ISOLATION", "STATE", "COMMAND", "CREATED"});
   for (const BoxInfo& info : boxes) {
-    table.add({whole ? info.id : short_id(info.id), info.name, familiar_name(info.spec.source),
-               state_cell(info), command_cell(info, whole), relative_time(now, info.created_ns)});
+    std::vector<std::string> row = {whole ? info.id : short_id(info.id),
+                                    info.name,
+                                    familiar_name(info.spec.source),
+                                    std::string(to_string(info.spec.isolation)),
+                                    state_cell(info),
+                                    command_cell(info, whole),
+                                    relative_time(now, info.created_ns)};
+    if (info.spec.isolation == Isolation::kUnsafeHost)
+      table.add_alarming(std::move(row));
+    else
+      table.add(std::move(row));
   }
   return table.text();
 }

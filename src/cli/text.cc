@@ -1,5 +1,7 @@
 #include "cli/text.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -226,6 +228,11 @@ void Table::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
+void Table::add_alarming(std::vector<std::string> row) {
+  if (::isatty(STDOUT_FILENO) == 1) alarming_.insert(rows_.size());
+  add(std::move(row));
+}
+
 std::string Table::text() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
@@ -234,12 +241,15 @@ std::string Table::text() const {
       widths[i] = std::max(widths[i], columns_of(row[i]));
   }
   std::string out;
-  for (const auto& row : rows_) {
+  for (std::size_t number = 0; number < rows_.size(); ++number) {
+    const auto& row = rows_[number];
+    const bool red = alarming_.contains(number);
+    if (red) out += "\x1b[31m";
     for (std::size_t i = 0; i < row.size(); ++i) {
       out += row[i];
       if (i + 1 < row.size()) out.append(widths[i] + 3 - columns_of(row[i]), ' ');
     }
-    out += '\n';
+    out += red ? "\x1b[0m\n" : "\n";
   }
   return out;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,10 +62,13 @@ class Table {
  public:
   explicit Table(std::vector<std::string> header) { add(std::move(header)); }
   void add(std::vector<std::string> row);
+  /// A row that stands out: red, when standard output is a terminal.
+  void add_alarming(std::vector<std::string> row);
   std::string text() const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
+  std::set<std::size_t> alarming_;
 };
 
 }  // namespace caisson::cli

@@ -35,6 +35,12 @@ void tell_created(const Runtime::Impl& runtime, const std::string& box, const Bo
                   {"profile", std::string(to_string(spec.profile))},
                   {"network", std::string(to_string(spec.network))},
                   {"mounts", std::move(mounts)}};
+  if (!spec.access.empty())
+    details["access"] = {{"read", telemetry::shown_command(spec.access.read)},
+                         {"write", telemetry::shown_command(spec.access.write)},
+                         {"execute", telemetry::shown_command(spec.access.execute)},
+                         {"connect_ports", spec.access.connect_ports},
+                         {"bind_ports", spec.access.bind_ports}};
   if (!forked_from.empty()) details["forked_from"] = forked_from;
   runtime.audit.add("box_created", box, details);
   runtime.metrics.add(Counter::kBoxesCreated);

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -161,9 +162,30 @@ class Child final {
   void seccomp() const noexcept {
     if (context_.seccomp.empty() || header_->unfiltered != 0) return;
     constexpr std::size_t kInstruction = 8;
-    const int err =
-        sys::install_seccomp(context_.seccomp.data(), context_.seccomp.size() / kInstruction);
+    const std::size_t count = context_.seccomp.size() / kInstruction;
+    if (context_.listener >= 0) return give_listener(count);
+    const int err = sys::install_seccomp(context_.seccomp.data(), count);
     if (err != 0) fail(ExecStep::kSeccomp, err);
+  }
+
+  void give_listener(std::size_t count) const noexcept {
+    const int listener = sys::install_seccomp_listener(context_.seccomp.data(), count);
+    if (listener < 0) fail(ExecStep::kSeccomp, -listener);
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof listener)]{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof listener);
+    *reinterpret_cast<int*>(CMSG_DATA(header)) = listener;
+    check(::sendmsg(context_.listener, &message, 0) == 1, ExecStep::kSeccomp);
+    ::close(listener);
   }
 
   /// Goes on as this program, and as non-dumpable as init: nobody in the box can look into it. It

@@ -54,6 +54,7 @@ struct ExecContext {
   int launcher = -1;         ///< see launcher.h; -1: none is needed
   std::string_view seccomp;  ///< a BPF program, empty: no filter
   const files::ServiceOptions* service = nullptr;
+  int listener = -1;       ///< a socket that the filter's listener goes to; -1: there is none
   std::string_view trial;  ///< the target of attacks
 };
 

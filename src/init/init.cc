@@ -67,10 +67,12 @@ class Init final {
 
   [[noreturn]] void loop() {
     keep_only_needed();
-    pollfd polled[2] = {{control_, POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+    pollfd polled[3] = {
+        {control_, POLLIN, 0}, {signals_.get(), POLLIN, 0}, {world_.event_fd(), POLLIN, 0}};
     for (;;) {
       // A box that takes the descriptors away from us (prlimit(2)) ends itself.
-      if (::poll(polled, 2, -1) < 0 && errno != EINTR) ::_exit(1);
+      if (::poll(polled, 3, -1) < 0 && errno != EINTR) ::_exit(1);
+      if (polled[2].revents != 0) world_.on_event();
       if (polled[1].revents != 0) reap();
       // The shim's end is closed only when the shim is gone: the box goes with it.
       if ((polled[0].revents & (POLLIN | POLLHUP)) != 0 && !receive()) end();
@@ -81,8 +83,10 @@ class Init final {
   /// every process needs; what the set-up opened is of no use to the box.
   void keep_only_needed() const {
     std::vector<unsigned> keep = {0, 1, 2};
-    for (int fd : {control_, context_.userns, context_.landlock, context_.launcher, world_.held(),
-                   signals_.get()})
+    std::vector<int> wanted = world_.held();
+    wanted.insert(wanted.end(), {control_, context_.userns, context_.landlock, context_.launcher,
+                                 context_.listener, world_.event_fd(), signals_.get()});
+    for (int fd : wanted)
       if (fd >= 0) keep.push_back(static_cast<unsigned>(fd));
     std::ranges::sort(keep);
     unsigned next = 0;

@@ -25,8 +25,11 @@ class World {
   virtual Result<> seal() = 0;
   /// What every process gets; valid after build.
   virtual ExecContext context() const = 0;
-  /// A descriptor to keep open as long as something of the box may be there; -1: none.
-  virtual int held() const { return -1; }
+  /// Descriptors to keep open to the end; valid after build.
+  virtual std::vector<int> held() const { return {}; }
+  /// One that is readable when `on_event` has something to do; -1: none.
+  virtual int event_fd() const { return -1; }
+  virtual void on_event() {}
   /// To every process of the box but init.
   virtual void signal_all(int number) = 0;
 };

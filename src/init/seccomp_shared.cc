@@ -29,6 +29,14 @@ constexpr std::string_view kHostWide[] = {
     "mq_open",   "mq_unlink",     "mq_timedsend",     "mq_timedreceive",
     "mq_notify", "mq_getsetattr", "inotify_add_watch"};
 
+/// Modes, owners, times and attributes of files: Landlock has no word on them, and the kernel asks
+/// for nothing but ownership. Init looks at the file and does it, or does not
+/// (process/attributes.h).
+constexpr std::string_view kAttributes[] = {
+    "chmod",    "fchmod",    "fchmodat",  "fchmodat2",   "chown",        "lchown",
+    "fchown",   "fchownat",  "utime",     "utimes",      "futimesat",    "utimensat",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"};
+
 /// Landlock has no word on these, and the kernel lets a user do them to any of its processes:
 /// only 0, the caller itself, is left.
 SeccompCall own(std::string_view name, unsigned argument) {
@@ -83,6 +91,10 @@ void restrict_to_own(sys::SeccompTable& table, const SharedHost& shared) {
   for (const std::string_view name :
        {"prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"})
     replace(table, own(name, 0));
+  for (const std::string_view name : kAttributes)
+    replace(table, {name, {}, {SeccompAction::kNotify, 0}});
+  for (const std::string_view name : {"setxattrat", "removexattrat"})
+    replace(table, {name, {}, {SeccompAction::kErrno, ENOSYS}});
   replace(table, own_process("setpriority", 0));  // PRIO_PROCESS
   replace(table, own_process("ioprio_set", 1));   // IOPRIO_WHO_PROCESS
   replace(table, connected_pair());

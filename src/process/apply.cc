@@ -43,6 +43,7 @@ Result<init::World::Built> ProcessWorld::build() {
   // Whatever loses its parent becomes our child, and is reaped and ended with the box.
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return sys_error("become a subreaper", "");
   TRY(make_rules());
+  if (options_.plan->confined) TRY(attributes_.open(options_.plan->paths));
   return Built{
       TRY(open_fd("/", O_PATH | O_DIRECTORY)), TRY(open_fd("/dev/pts", O_PATH | O_DIRECTORY)), {}};
 }
@@ -69,6 +70,7 @@ init::ExecContext ProcessWorld::context() const {
   return {.landlock = rules_ ? rules_->fd() : -1,
           .seccomp = options_.seccomp,
           .service = &options_.service,
+          .listener = attributes_.theirs(),
           .trial = options_.trial};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "init/init.h"
+#include "process/attributes.h"
 #include "process/plan.h"
 
 namespace caisson::process {
@@ -23,7 +24,9 @@ class ProcessWorld final : public init::World {
   Result<Built> build() override;
   Result<> seal() override;
   init::ExecContext context() const override;
-  int held() const override { return options_.claim; }
+  std::vector<int> held() const override { return {options_.claim, attributes_.socket()}; }
+  int event_fd() const override { return attributes_.event_fd(); }
+  void on_event() override { attributes_.answer(); }
   void signal_all(int number) override;
 
  private:
@@ -31,6 +34,7 @@ class ProcessWorld final : public init::World {
 
   WorldOptions options_;
   std::optional<sys::Landlock> rules_;
+  Attributes attributes_;
 };
 
 }  // namespace caisson::process

@@ -38,7 +38,13 @@ void Shim::tell_started() {
   for (const StageTiming& stage : started_->stages)
     metrics_->observe_stage(stage.name, stage.duration);
   metrics_->observe(Timing::kStart, std::chrono::nanoseconds(boot_ns() - asked_ns_));
-  audit_->add("box_started", box_.id, {{"init_pid", started_->init_pid}});
+  nlohmann::json details = {{"init_pid", started_->init_pid}};
+  if (!started_->warnings.empty()) {
+    nlohmann::json& warnings = details["warnings"] = nlohmann::json::array();
+    for (const std::string& warning : started_->warnings)
+      warnings.push_back(telemetry::shown_text(warning));
+  }
+  audit_->add("box_started", box_.id, details);
 }
 
 void Shim::tell_ended(const ExitInfo& exit) {

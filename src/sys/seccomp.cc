@@ -34,6 +34,8 @@ std::uint32_t native(SeccompDecision decision) {
       return SCMP_ACT_KILL_PROCESS;
     case SeccompAction::kKillThread:
       return SCMP_ACT_KILL_THREAD;
+    case SeccompAction::kNotify:
+      return SCMP_ACT_NOTIFY;
     case SeccompAction::kTrap:
       return SCMP_ACT_TRAP;
     case SeccompAction::kTrace:
@@ -190,6 +192,14 @@ int install_seccomp(const void* program, std::size_t instructions) noexcept {
   // No flags: in particular not SPEC_ALLOW, which would turn speculation mitigations off.
   if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &description) == 0) return 0;
   return errno;
+}
+
+int install_seccomp_listener(const void* program, std::size_t instructions) noexcept {
+  sock_fprog description{static_cast<unsigned short>(instructions),
+                         static_cast<sock_filter*>(const_cast<void*>(program))};
+  const long fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                            &description);
+  return fd >= 0 ? static_cast<int>(fd) : -errno;
 }
 
 }  // namespace caisson::sys

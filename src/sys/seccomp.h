@@ -41,4 +41,7 @@ Result<std::string> compile_seccomp(const SeccompRules& rules);
 /// set no_new_privs or holds CAP_SYS_ADMIN in its user namespace.
 int install_seccomp(const void* program, std::size_t instructions) noexcept;
 
+/// The same, and the descriptor that hears of SeccompAction::kNotify; or -errno.
+int install_seccomp_listener(const void* program, std::size_t instructions) noexcept;
+
 }  // namespace caisson::sys

@@ -27,6 +27,8 @@ std::uint32_t native(SeccompDecision decision) {
       return SECCOMP_RET_KILL_PROCESS;
     case SeccompAction::kKillThread:
       return SECCOMP_RET_KILL_THREAD;
+    case SeccompAction::kNotify:
+      return SECCOMP_RET_USER_NOTIF;
     case SeccompAction::kTrap:
       return SECCOMP_RET_TRAP;
     case SeccompAction::kTrace:

@@ -1,0 +1,112 @@
+"""`caisson doctor`: what is claimed was attacked, and a defence that is missing is found."""
+
+import json
+
+import pytest
+
+from support import host
+
+pytestmark = [pytest.mark.without_subuid]
+
+DEFENCES = {"files", "attributes", "mounts", "signals", "tracing", "network", "unix_sockets", "system_calls",
+            "privileges", "shared_memory", "descriptors"}
+
+
+def doctor(caisson, *options):
+    done = caisson("doctor", "--json", *options, timeout=110)
+    document = json.loads(done.stdout)
+    return done.returncode, {(row["isolation"], row["name"]): row for row in document["rows"]}, document
+
+
+def test_every_claim_is_proved(caisson):
+    status, rows, document = doctor(caisson, "--fresh")
+    assert status == 0
+    for isolation, names in ("container", DEFENCES | {"kernel_files"}), ("process", DEFENCES):
+        assert document["fully_isolated"][isolation] is True
+        for name in names | {"start"}:
+            row = rows[isolation, name]
+            assert (row["proof"], row["required"]) == ("proved", True), row
+    for row in rows.values():
+        assert row["proof"] in ("proved", "unavailable"), row
+        if row["proof"] == "unavailable":
+            assert row["detail"], row
+    for limit in "open_files", "file_size":
+        assert rows["container", f"limit_{limit}"]["proof"] == "proved"
+    assert rows["container", "limit_tmpfs"]["proof"] == "proved"
+    if host.IS_ROOT:
+        for limit in "memory", "pids", "cpus":
+            assert rows["container", f"limit_{limit}"]["proof"] == "proved", rows["container", f"limit_{limit}"]
+    for name in "kernel", "user_namespaces", "landlock", "overlay", "kvm", "cgroup_memory", "idmap_home":
+        assert ("", name) in rows
+    table = caisson("doctor").stdout
+    assert "FAILED" not in table and "container" in table and "proved" in table
+
+
+# What no hole can be made for: they hold by the pid namespace, the user namespace and the filter at once.
+SEVERAL = {"mounts", "signals", "tracing", "attributes"}
+HOLES = [("container", name) for name in (
+    "files", "network", "system_calls", "privileges", "shared_memory", "kernel_files", "descriptors",
+    "limit_open_files", "limit_file_size", "limit_tmpfs")]
+HOLES += [("process", name) for name in ("files", "signals", "network", "system_calls", "descriptors")]
+
+
+@pytest.mark.seconds(300)
+@pytest.mark.parametrize("name", sorted({name for _, name in HOLES}))
+def test_a_missing_defence_fails(caisson, name):
+    status, rows, document = doctor(caisson, "--without", name)
+    assert status == 1
+    for isolation in (isolation for isolation, hole in HOLES if hole == name):
+        row = rows[isolation, name]
+        assert row["proof"] == "failed" and row["detail"], row
+        if not name.startswith("limit_"):
+            assert document["fully_isolated"][isolation] is False
+    assert caisson("run", "--rm", "host:", "true").returncode == 0, "nothing of it is remembered"
+
+
+@pytest.mark.root_only
+@pytest.mark.seconds(300)
+@pytest.mark.parametrize("name", ["limit_memory", "limit_pids", "limit_cpus"])
+def test_a_missing_limit_of_a_cgroup_fails(caisson, name):
+    status, rows, _ = doctor(caisson, "--without", name)
+    assert status == 1 and rows["container", name]["proof"] == "failed", rows["container", name]
+
+
+def test_a_system_call_filter_is_many_defences(caisson):
+    _, rows, _ = doctor(caisson, "--without", "system_calls")
+    for name in "system_calls", "shared_memory", "unix_sockets", "attributes":
+        assert rows["process", name]["proof"] == "failed", rows["process", name]
+
+
+def test_it_is_remembered(caisson):
+    first = doctor(caisson, "--fresh")[1]
+    assert doctor(caisson)[1] == first
+
+
+def test_bad_words(caisson):
+    done = caisson("doctor", "--without", "nothing")
+    assert done.returncode != 0 and "no such row" in done.error_line()
+    assert caisson("doctor", "x").returncode == 125
+
+
+@pytest.mark.parametrize("found, starts", [("proved\n", True), ("files (read /secret)", False)])
+def test_what_is_not_proved_is_not_started(caisson, home, found, starts):
+    """A home of its own for what is remembered, as a user without a home directory has."""
+    env = {"XDG_RUNTIME_DIR": str(home.parent)}
+    if host.IS_ROOT:
+        pytest.skip("root's is in /run/caisson, for the whole machine")
+    assert caisson("run", "--rm", "host:", "true", env=env).returncode == 0
+    [proof] = (home.parent / "caisson").glob("proof-container-*")
+    proof.write_text(found)
+    done = caisson("run", "--rm", "host:", "true", env=env)
+    assert (done.returncode == 0) == starts
+    assert starts or ("files (read /secret)" in done.error_line() and "doctor" in done.error_line())
+    for path in (home.parent / "caisson").iterdir():
+        path.unlink()
+    (home.parent / "caisson").rmdir()
+
+
+def test_without_a_shim_nothing_is_claimed(caisson):
+    done = caisson("doctor", "--json", env={"CAISSON_SHIM": "/bin/false"})
+    rows = [row for row in json.loads(done.stdout)["rows"] if row["isolation"] in ("container", "process")]
+    assert rows and all(row["proof"] == "unavailable" for row in rows)
+    assert json.loads(done.stdout)["fully_isolated"] == {"container": False, "process": False}
