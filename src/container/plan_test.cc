@@ -89,7 +89,9 @@ TEST(PlanGolden, UserWithRangesAndManyWishes) {
 TEST(PlanGolden, UserWithOneIdAndTheMinimalProfile) {
   BoxSpec spec = spec_of(Profile::kMinimal);
   spec.user = "1000";
-  expect_golden("user_minimal", plan_of(spec, user_facts()));
+  Facts facts = user_facts();
+  facts.user_uid = facts.user_gid = 1000;
+  expect_golden("user_minimal", plan_of(spec, facts));
 }
 
 TEST(Plan, IdsOfRootAreTheClaimedRange) {
@@ -108,12 +110,45 @@ TEST(Plan, IdsOfAUserAreItsOwnAndTheSubordinateOnes) {
 }
 
 TEST(Plan, ASingleIdIsTheOneThatIsWanted) {
-  for (const auto& [user, id] : std::vector<std::pair<std::string, std::uint32_t>>{
-           {"", 0}, {"0", 0}, {"1000", 1000}, {"33:44", 33}, {"daemon", 0}}) {
-    BoxSpec spec = spec_of();
-    spec.user = user;
-    EXPECT_EQ(plan_of(spec, user_facts()).ids, (Ids{0, id, 1})) << user;
+  for (std::uint32_t id : {0u, 33u, 1000u}) {
+    Facts facts = user_facts();
+    facts.user_uid = id;
+    EXPECT_EQ(plan_of(spec_of(), facts).ids, (Ids{0, id, 1}));
   }
+}
+
+TEST(Plan, AUserWhoOwnsAVolumeIsSwappedWithTheBoxesRoot) {
+  Facts facts = user_with_ranges(65536);
+  facts.user_uid = 1000;
+  facts.user_gid = 50;
+  facts.swap_ids = true;
+  const Plan plan = plan_of(spec_of(), facts);
+  EXPECT_EQ(plan.ids.uid_outside(1000), 0u);
+  EXPECT_EQ(plan.ids.root_uid(), 1000u);
+  EXPECT_EQ(plan.ids.gid_outside(50), 0u);
+  EXPECT_EQ(plan.ids.root_gid(), 50u);
+  EXPECT_EQ(plan.ids.uid_outside(7), 7u);
+  bool owned = false;
+  for (const MountFs& mount : steps_of<MountFs>(plan))
+    for (const auto& [key, value] : mount.options)
+      owned = owned || (key == "uid" && value == "1000");
+  EXPECT_TRUE(owned) << "what is made for the box belongs to its root";
+}
+
+TEST(Plan, ProtectedPathsComeAfterTheMountsTheyAreIn) {
+  Facts facts = root_facts();
+  facts.protections = {{{"/w/.git"}, "/w/.git/hooks", false}, {{}, "/w/.mcp.json", true}};
+  facts.protected_in_root = {"/etc/x"};
+  BoxSpec spec = spec_of();
+  spec.mounts = {{.source = "/s", .target = "/w"}};
+  const auto lines = lines_of(plan_of(spec, facts));
+  const auto at = [&](const std::string& line) {
+    return std::ranges::find(lines, line) - lines.begin();
+  };
+  EXPECT_LT(at("bind /s on /w (rw,nosuid,nodev,idmapped,owner=user)"), at("protect /w/.git/hooks"));
+  EXPECT_LT(at("protect /w/.git/hooks"), at("protect /w/.mcp.json (absent)"));
+  EXPECT_LT(at("protect /w/.mcp.json (absent)"), at("protect /etc/x"));
+  EXPECT_LT(at("protect /etc/x"), at("change root"));
 }
 
 TEST(Plan, SupplementaryGroupsNeedIds) {
@@ -161,7 +196,7 @@ TEST(Plan, MountsAreMadeInTheOrderGivenAndBeforeMasks) {
            lines.begin();
   };
   EXPECT_LT(at("mount root"), at("bind /one on /m (ro,"));
-  EXPECT_LT(at("bind /one"), at("bind /two on /m/x (rw,nosuid,nodev,idmapped)"));
+  EXPECT_LT(at("bind /one"), at("bind /two on /m/x (rw,nosuid,nodev,idmapped,owner=user)"));
   EXPECT_LT(at("bind /two"), at("mask /proc/kcore")) << "a volume over /proc cannot lift a mask";
   EXPECT_LT(at("mask /proc/kcore"), at("change root"));
   EXPECT_EQ(at("change root") + 3, static_cast<std::ptrdiff_t>(lines.size()));

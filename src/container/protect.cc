@@ -60,7 +60,12 @@ class Finder final {
       struct stat info{};
       if (::fstatat(here.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0) {
         if (errno != ENOENT) return sys_error("look at protected path", host);
-        TRY(make(here.get(), name, host, !last || path.ends_with('/')));
+        if (Result<> made = make(here.get(), name, host, !last || path.ends_with('/')); !made) {
+          // Where we may not write the box may not either.
+          const int err = made.error().sys_errno;
+          if (!asked && (err == EACCES || err == EPERM || err == EROFS)) return {};
+          return made;
+        }
         found.placeholder = true;
         break;
       }

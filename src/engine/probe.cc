@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 #include "base/scope_exit.h"
 #include "base/subprocess.h"
@@ -57,7 +58,6 @@ class Canary final {
   Canary(Canary&&) = default;
   Canary& operator=(Canary&&) = delete;
   ~Canary() {
-    if (memory_ != nullptr) ::shmdt(memory_);
     alive_.reset();
     if (target.pid > 0 && !scratch_.empty()) ::waitpid(target.pid, nullptr, 0);
   }
@@ -109,13 +109,13 @@ class Canary final {
 
   /// Marked for removal at once, it lives as long as we have it attached (shmctl(2)).
   Result<> share_memory() {
-    target.shm_id = ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    target.shm_id = ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0666);
     if (target.shm_id < 0) return sys_error("create shared memory", "");
-    memory_ = ::shmat(target.shm_id, nullptr, 0);
+    void* at = ::shmat(target.shm_id, nullptr, 0);
     ::shmctl(target.shm_id, IPC_RMID, nullptr);
-    if (memory_ != reinterpret_cast<void*>(-1)) return {};
-    memory_ = nullptr;
-    return sys_error("attach shared memory", "");
+    if (at == reinterpret_cast<void*>(-1)) return sys_error("attach shared memory", "");
+    memory_.reset(at);
+    return {};
   }
 
   Result<> start_process(const Runtime::Impl& runtime) {
@@ -129,7 +129,10 @@ class Canary final {
 
   std::string scratch_;
   Fd path_, abstract_, tcp_, alive_;
-  void* memory_ = nullptr;
+  struct Detach {
+    void operator()(void* at) const { ::shmdt(at); }
+  };
+  std::unique_ptr<void, Detach> memory_;
 };
 
 struct Limit {
@@ -155,7 +158,7 @@ void set_limits(BoxSpec& spec, trial::Target& target, const sys::CgroupLayout& l
   if (usable(sys::Controller::kMemory)) limits.memory_bytes = target.memory_bytes = 64u << 20;
   if (usable(sys::Controller::kPids)) limits.pids = target.pids = 24;
   if (usable(sys::Controller::kCpu))
-    limits.cpus = static_cast<double>(target.cpu_percent = 20) / 100;
+    limits.cpus = static_cast<double>(target.cpu_percent = 50) / 100;
   limits.open_files = target.open_files = 64;
   limits.file_size_bytes = target.file_size_bytes = 1u << 20;
   if (spec.isolation == Isolation::kContainer) limits.tmpfs_bytes = target.tmpfs_bytes = 4u << 20;

@@ -65,8 +65,10 @@ Capability try_controller(const sys::CgroupLayout& layout, sys::Controller contr
                                      : "delegate a cgroup v2 subtree to the user, "
                                        "e.g. systemd-run --user -p Delegate=yes --scope");
   Result<std::string> used = use(layout, controller);
-  return used ? host_row(name, Proof::kProved, *used)
-              : host_row(name, Proof::kFailed, used.error().message, used.error().hint);
+  if (used) return host_row(name, Proof::kProved, *used);
+  const Proof proof =
+      used.error().code == Code::kUnimplemented ? Proof::kUnavailable : Proof::kFailed;
+  return host_row(name, proof, used.error().message, used.error().hint);
 }
 
 Capability try_user_namespaces() {

@@ -75,8 +75,8 @@ class Child final {
     check(::setsid() >= 0, ExecStep::kSession);
     check(::dup2(in, 0) == 0 && ::dup2(out, 1) == 1 && ::dup2(err, 2) == 2, ExecStep::kStdio);
     if (header_->terminal) check(::ioctl(0, TIOCSCTTY, 0) == 0, ExecStep::kSession);
-    if (header_->leaks == 0)
-      check(::syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0, ExecStep::kStdio);
+    check(::syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0, ExecStep::kStdio);
+    if (header_->leaks != 0) check(::dup(0) >= 0, ExecStep::kStdio);
     // exec resets handlers, but not what is ignored; the shim ignores some.
     struct sigaction defaults{};
     defaults.sa_handler = SIG_DFL;
@@ -191,7 +191,8 @@ class Child final {
   /// Goes on as this program, and as non-dumpable as init: nobody in the box can look into it. It
   /// keeps nothing but its socket; that the status pipe is closed tells the shim that it runs.
   [[noreturn]] void serve() const noexcept {
-    ::prctl(PR_SET_DUMPABLE, 0);
+    // One with the caller's ids has no more than others of the box, and init must see its paths.
+    ::prctl(PR_SET_DUMPABLE, header_->own_ids != 0 ? 1 : 0);
     ::syscall(SYS_close_range, 1u, UINT_MAX, 0);
     files::serve(0, *context_.service);
     ::_exit(0);
@@ -200,6 +201,7 @@ class Child final {
   /// In the place of a program, with what a program would have.
   [[noreturn]] void attack() const noexcept {
     ::close(status_);
+    ::prctl(PR_SET_DUMPABLE, 1);  // as a program is after exec
     trial::attack(context_.trial, 1);
     ::_exit(0);
   }

@@ -38,7 +38,7 @@ struct ProcessImage {
   /// no_new_privileges is set.
   bool own_ids = false;
   bool attacks = false;  ///< nothing is executed: the attacks of a trial, to stdout
-  bool leaks = false;    ///< for a trial: descriptors stay open
+  bool leaks = false;    ///< for a trial: a descriptor stays open
   std::vector<ResourceLimit> limits;
 };
 

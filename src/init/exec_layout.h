@@ -24,7 +24,7 @@ struct ExecHeader {
   std::uint8_t serves_files;  ///< nothing is executed: it serves files
   std::uint8_t own_ids;       ///< the ids stay, and no namespace is entered
   std::uint8_t attacks;       ///< nothing is executed: it attacks the host (trial/attack.h)
-  std::uint8_t leaks;         ///< for a trial: descriptors stay open
+  std::uint8_t leaks;         ///< for a trial: a descriptor stays open
 };
 
 struct LimitEntry {

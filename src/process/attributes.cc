@@ -33,6 +33,7 @@ class Call final {
         process_(format("/proc/{}", request.pid)),
         memory_(open_fd(process_ + "/mem", O_RDONLY).value_or(Fd())) {}
 
+  bool readable() const { return static_cast<bool>(memory_); }
   int number() const { return request_.data.nr; }
   std::uint64_t argument(unsigned i) const { return request_.data.args[i]; }
   int integer(unsigned i) const { return static_cast<int>(argument(i)); }
@@ -262,7 +263,8 @@ bool Attributes::answer_one(int listener) {
   response.id = request.id;
   const Call call(listener, request);
   Subject subject;
-  int result = find(call, subject);
+  // A process that lets nobody look into it (PR_SET_DUMPABLE, prctl(2)) cannot be helped.
+  int result = call.readable() ? find(call, subject) : -EPERM;
   if (result == 0) result = may_write(subject.file.get()) ? perform(call, subject) : -EACCES;
   response.error = result;
   ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &response);

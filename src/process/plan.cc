@@ -132,6 +132,7 @@ Result<Plan> make_plan(const BoxSpec& spec, const Facts& facts, const std::strin
     TRY(confine(spec, facts, plan));
   else
     TRY(apply_policy(spec, facts, plan));
+  plan.options.most_abi = facts.landlock_abi;  // what was decided for one level holds on it
   for (AllowedPath& allowed : plan.paths)
     allowed.access &= sys::landlock_rights(facts.landlock_abi);
   return plan;

@@ -51,16 +51,18 @@ std::string exceed_file_size(std::uint64_t most_bytes) {
 }
 
 std::string exceed_tmpfs(std::uint64_t most_bytes) {
-  const Fd file(::open("/tmp/trial", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file) return "could not make a file to try it";
+  // In many files: none may be larger than the limit of files.
   const std::string block(1 << 16, 'x');
   std::uint64_t written = 0;
+  std::vector<std::string> names;
   while (written <= most_bytes + 2 * block.size()) {
-    const ssize_t n = ::write(file.get(), block.data(), block.size());
+    names.push_back(format("/tmp/trial.{}", names.size()));
+    const Fd file(::open(names.back().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    const ssize_t n = file ? ::write(file.get(), block.data(), block.size()) : -1;
     if (n <= 0) break;
     written += static_cast<std::uint64_t>(n);
   }
-  ::unlink("/tmp/trial");
+  for (const std::string& name : names) ::unlink(name.c_str());
   return written > most_bytes ? format("wrote {} bytes, {} are allowed", written, most_bytes)
                               : std::string();
 }

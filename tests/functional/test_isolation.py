@@ -223,7 +223,7 @@ def test_host_is_told_apart_everywhere(caisson, workdir):
                   check=True).stdout.strip()
     assert caisson("exec", box, "--", "sh", "-c", "cat /etc/shadow >/dev/null && id -u").stdout.strip() == \
         ("0" if host.IS_ROOT else "")
-    events = [json.loads(line) for line in caisson("audit", "--json", box, check=True).stdout.splitlines()]
+    events = [json.loads(line) for line in caisson("audit", box, check=True).stdout.splitlines()]
     assert any("host" == event.get("details", event).get("isolation") for event in events), events
     listed = subprocess.run(["script", "-qec", f"{caisson.program} ps", "/dev/null"], env=caisson.env, text=True,
                             capture_output=True, timeout=60, check=False).stdout

@@ -40,7 +40,7 @@ ATTACKS = {
     "remove the configuration": "rm -f .git/config; echo evil > .git/config",
     "rename over the configuration": "echo evil > n; mv -f n .git/config",
     "link the configuration": "ln .git/config other && echo evil >> other",
-    "symlink in place of git": "mv .git .old; ln -s /w/.old .git",
+    "symlink in place of git": "mv .git .old; ln -sfnT /w/.old .git",
     "mode of the hooks": "chmod 0777 .git/hooks",
     "an agent's configuration": "mkdir -p .claude; echo evil > .claude/settings.json",
     "another agent's configuration": "echo evil > .mcp.json",
