@@ -29,13 +29,12 @@ std::string in_layers(const Rootfs& rootfs, const std::string& data, std::string
   return {};
 }
 
-/// A bind of the caller's own directory for writing, that may be mapped.
-bool is_callers(const Mount& mount, std::uint32_t uid) {
-  if (mount.type != MountType::kBind || mount.read_only || mount.idmap == IdMapping::kOff)
-    return false;
+/// A bind of the caller's own directory for writing, that may be mapped. In the outer namespace,
+/// where we are, the caller is root.
+bool is_callers(const Mount& mount) {
   const Result<Fd> source = sys::open_real(mount.source, O_PATH);
   struct stat info{};
-  return source && ::fstat(source->get(), &info) == 0 && info.st_uid == uid;
+  return source && ::fstat(source->get(), &info) == 0 && info.st_uid == ::geteuid();
 }
 
 Result<> tell(const Mount& mount, std::vector<std::string>& warnings) {
@@ -77,7 +76,7 @@ Result<> find_box_user(const BoxSpec& spec, const Rootfs& rootfs, const std::str
   for (const Mount& mount : spec.mounts) {
     if (mount.type != MountType::kBind || mount.read_only || mount.idmap == IdMapping::kOff)
       continue;
-    if (is_callers(mount, facts.uid))
+    if (is_callers(mount))
       wanted = true;
     else
       TRY(tell(mount, warnings));

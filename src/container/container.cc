@@ -52,10 +52,15 @@ Result<backend::Started> Container::start() {
 /// The holes that a trial must find: it runs no program but its own.
 void Container::leave_out(std::string_view defence) {
   const auto drop = [this](const auto& is_one) { std::erase_if(plan_.steps, is_one); };
-  if (defence == "network") plan_.network_namespace = false;
   if (defence == "kernel_files")
     drop([](const Step& step) {
       return std::holds_alternative<MaskPath>(step) || std::holds_alternative<ReadOnlyPath>(step);
+    });
+  // It belongs to an IPC namespace of one's own.
+  if (defence == "shared_memory")
+    drop([](const Step& step) {
+      const auto* mount = std::get_if<MountFs>(&step);
+      return mount != nullptr && mount->type == "mqueue";
     });
   if (defence != "files") return;
   const std::string canary = trial::decode(options_.trial.target).canary;

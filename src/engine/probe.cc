@@ -280,6 +280,7 @@ std::vector<Capability> try_isolation(const Runtime::Impl& runtime, Isolation is
   spec.isolation = isolation;
   spec.command = {"caisson-trial"};
   spec.protect_defaults = false;
+  if (without == "network") spec.network = Network::kUnsafeHostNetwork;
   canary->target.own_proc = isolation == Isolation::kContainer;
   if (isolation == Isolation::kContainer)
     canary->target.capabilities = container::capabilities_of(spec);

@@ -79,6 +79,10 @@ std::string unproved(const std::vector<Capability>& rows) {
   return names;
 }
 
+bool starts(const std::vector<Capability>& rows) {
+  return !rows.empty() && rows.front().name == "start" && rows.front().proof == Proof::kProved;
+}
+
 Error refused(Isolation isolation, std::string_view names) {
   return make_error(Code::kFailedPrecondition, "isolation_unproved",
                     format("start box: the isolation '{}' does not hold on this host: {}",
@@ -90,6 +94,8 @@ Error refused(Isolation isolation, std::string_view names) {
 
 void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
                     const std::vector<Capability>& rows) {
+  // Where no box can be started nothing was found out: the next start tries again, and says why.
+  if (!starts(rows)) return;
   const std::string names = unproved(rows);
   write(runtime, proof_key(runtime, isolation), names.empty() ? std::string(kProved) : names);
 }
@@ -99,9 +105,7 @@ Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
   if (const std::optional<std::string> found = read(runtime, proof_key(runtime, isolation)))
     return *found == kProved ? Result<>() : refused(isolation, *found);
   const std::vector<Capability> rows = try_isolation(runtime, isolation, false, {});
-  // Where no box can be started there is nothing to prove: the start that is asked for says why.
-  if (!rows.empty() && rows.front().name == "start" && rows.front().proof != Proof::kProved)
-    return {};
+  if (!starts(rows)) return {};  // the start that is asked for says why it cannot
   remember_proof(runtime, isolation, rows);
   const std::string names = unproved(rows);
   return names.empty() ? Result<>() : refused(isolation, names);

@@ -95,9 +95,6 @@ void Process::leave_out(std::string_view defence) {
   if (defence == "files") plan_.landlock = false;
   if (defence == "signals") plan_.options.forbid_scope = false;
   if (defence == "privileges") plan_.no_new_privileges = false;
-  if (defence != "network") return;
-  plan_.options.forbid_tcp = false;
-  plan_.seccomp.internet = true;
 }
 
 init::ProcessImage Process::basic_image() const {

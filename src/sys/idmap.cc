@@ -41,9 +41,9 @@ std::vector<IdRange> compose(const std::vector<IdRange>& first,
       const std::uint64_t end =
           std::min(std::uint64_t{a.outside} + a.count, std::uint64_t{b.inside} + b.count);
       if (begin >= end) continue;
-      add(lines, {static_cast<std::uint32_t>(a.inside + (begin - a.outside)),
-                  static_cast<std::uint32_t>(b.outside + (begin - b.inside)),
-                  static_cast<std::uint32_t>(end - begin)});
+      lines.push_back({static_cast<std::uint32_t>(a.inside + (begin - a.outside)),
+                       static_cast<std::uint32_t>(b.outside + (begin - b.inside)),
+                       static_cast<std::uint32_t>(end - begin)});
     }
   return lines;
 }

@@ -13,8 +13,8 @@ namespace caisson::sys {
 /// files then belong to nobody: there is no id left for it.
 std::vector<IdRange> swap_map(std::uint32_t owner, std::uint32_t user, std::uint32_t count);
 
-/// First `first`, then `second`; what either does not map is not in it. A kernel takes at most
-/// kMostExtents lines, user_namespaces(7).
+/// First `first`, then `second`; what either does not map is not in it. No line crosses two of
+/// either, which the kernel would refuse; it takes at most kMostExtents, user_namespaces(7).
 std::vector<IdRange> compose(const std::vector<IdRange>& first, const std::vector<IdRange>& second);
 constexpr std::size_t kMostExtents = 340;
 

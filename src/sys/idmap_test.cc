@@ -75,6 +75,10 @@ TEST(Compose, IsOneMapAfterTheOther) {
                                static_cast<std::uint32_t>(random() % kCount), kCount);
     const auto both = compose(swap, base);
     EXPECT_LE(both.size(), kMostExtents);
+    for (const IdRange& line : both)
+      EXPECT_TRUE(std::any_of(base.begin(), base.end(), [&](const IdRange& one) {
+        return line.outside >= one.outside && line.outside + line.count <= one.outside + one.count;
+      })) << "a line across two of the base";
     for (int i = 0; i < 2000; ++i) {
       const auto id = static_cast<std::uint32_t>(random() % (kCount + 10));
       const std::uint32_t between = mapped(swap, id);
