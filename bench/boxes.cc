@@ -21,6 +21,21 @@ Result<> exec_true(Box& box) {
                     format("exec in box: ended with {}", shell_status(exit)));
 }
 
+/// The isolation without namespaces: from the call to the program's running, and its fork and exec
+/// alone beside it.
+Result<> one_process_start(Runtime& runtime, Samples& samples) {
+  TRY(check_stop());
+  BoxSpec spec = sleeper();
+  spec.isolation = Isolation::kProcess;
+  Box box = TRY(runtime.create(spec));
+  ScopeExit remove([&box] { [[maybe_unused]] Result<> r = box.remove(true); });
+  const std::int64_t start = boot_ns();
+  TRY(box.start());
+  samples.add("process.start", ms_since(start));
+  samples.add("process.fork", TRY(time_program({"/bin/true"})));
+  return {};
+}
+
 /// create, start `sleep`, exec `true` and wait for it, remove with force.
 Result<> one_life(Runtime& runtime, Samples& samples) {
   TRY(check_stop());
@@ -85,6 +100,7 @@ Result<> measure_lives(const Options& options, Runtime& runtime, Samples& sample
     Samples warm_up;
     if (round >= 0) TRY(calm.wait(samples));
     TRY(one_life(runtime, round < 0 ? warm_up : samples));
+    TRY(one_process_start(runtime, round < 0 ? warm_up : samples));
     // runc takes ten times as long, and its median is as good from fewer rounds.
     if (!runc.wanted() || round < 0 || round % 3 != 0) continue;
     const double ms = TRY(runc_life(runc));

@@ -70,6 +70,8 @@ ROWS = (
      Budget(1.0, "value")),
     ("exec.caisson", "library: exec in a running box", "ms", "exec.fork", "fork + exec, no box",
      None),
+    ("process.start", "library: start of a box of isolation process", "ms", "process.fork",
+     "fork + exec, no box", None),
     ("attach.again", "library: open a home, attach again", "ms", None, "", Budget(2.0, "value")),
     ("idle.box_mib", "idle box: PSS of shim + init", "MiB", "idle.bwrap_mib",
      "idle bwrap, both processes", Budget(1.0, "value")),

@@ -95,7 +95,7 @@ _caisson() {
   local command=${COMP_WORDS[1]} first=2
   if [[ $command == debug ]]; then
     if (( COMP_CWORD == 2 )); then
-      COMPREPLY=($(compgen -W "plan probe --help" -- "$cur"))
+      COMPREPLY=($(compgen -W "plan --help" -- "$cur"))
       return
     fi
     first=3

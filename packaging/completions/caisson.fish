@@ -163,7 +163,6 @@ complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l cidfile 
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -a 'host: dir: oci: oci-archive: docker-archive: docker://'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -f -a '(__caisson_images)'
 complete -c caisson -n '__fish_seen_subcommand_from debug' -f -a plan -d 'print the steps of a start'
-complete -c caisson -n '__fish_seen_subcommand_from debug' -f -a probe -d 'try what this host gives boxes'
 
 complete -c caisson -n '__fish_seen_subcommand_from exec' -l env -s e -x -d 'set a variable'
 complete -c caisson -n '__fish_seen_subcommand_from exec' -l env-file -r -d 'variables from a file'
