@@ -51,7 +51,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto mount = caisson::parse_mount(text);
   if (parsed(mount)) require(caisson::spec::is_canonical(mount->target));
   const auto volume = caisson::parse_volume(text, "/base");
-  if (parsed(volume)) require(caisson::spec::is_absolute(volume->source));
+  if (parsed(volume))
+    require(volume->type == caisson::MountType::kVolume ||
+            caisson::spec::is_absolute(volume->source));
   const auto tmpfs = caisson::parse_tmpfs(text);
   if (parsed(tmpfs)) require(caisson::spec::is_absolute(tmpfs->target));
   parsed(caisson::parse_isolation(text));
