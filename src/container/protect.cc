@@ -71,6 +71,7 @@ class Finder final {
       }
       if (S_ISLNK(info.st_mode)) return unsafe(box, asked);
       if (is_placeholder(info)) {
+        TRY(remember(host));
         TRY(take(here.get(), name, host));
         found.placeholder = true;
         break;
@@ -102,34 +103,24 @@ class Finder final {
 
   Result<> make(int parent, const std::string& name, const std::string& host, bool directory) {
     TRY(remember(host));
-    Fd above = TRY(open_at(parent, ".", O_RDONLY | O_DIRECTORY));
-    struct stat owner{};
-    if (::fstat(above.get(), &owner) < 0) return sys_error("look at", host);
-    int made = 0;
-    if (directory) {
-      made = ::mkdirat(above.get(), name.c_str(), 0700);
-    } else {
-      made = ::openat(above.get(), name.c_str(),
-                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-      if (made >= 0) ::close(made);
-    }
+    const Fd above = TRY(open_at(parent, ".", O_RDONLY | O_DIRECTORY));
+    // Made with its mode at once: whoever else may write here could put something in its place.
+    const int made = directory
+                         ? ::mkdirat(above.get(), name.c_str(), kPlaceholderMode)
+                         : ::mknodat(above.get(), name.c_str(), S_IFREG | kPlaceholderMode, 0);
     if (made < 0 && errno != EEXIST) return sys_error("make placeholder", host);
-    if (made >= 0) {
-      Fd fresh = TRY(open_at(above.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-      [[maybe_unused]] const int given = ::fchown(fresh.get(), owner.st_uid, owner.st_gid);
-      if (::fchmod(fresh.get(), kPlaceholderMode) < 0) return sys_error("make placeholder", host);
-    }
-    return take(above.get(), name, host, 10);
+    return take(above.get(), name, host);
   }
 
   /// Whoever removes one has it for itself; whoever uses one shares it.
-  Result<> take(int parent, const std::string& name, const std::string& host, int tries = 1) {
-    if (tries == 1) TRY(remember(host));
+  Result<> take(int parent, const std::string& name, const std::string& host) {
     Fd held = TRY(open_at(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     if (::flock(held.get(), LOCK_SH) < 0) return sys_error("lock placeholder", host);
-    if (!is_named(parent, name, held.get()))
+    struct stat info{};
+    if (::fstat(held.get(), &info) < 0 || !is_placeholder(info) ||
+        !is_named(parent, name, held.get()))
       return make_error(Code::kUnavailable, "box_busy",
-                        format("protect '{}': another box is just leaving it", host),
+                        format("protect '{}': somebody else is just changing it", host),
                         "try once more");
     into_.held.push_back(std::move(held));
     return {};

@@ -245,13 +245,6 @@ std::vector<Capability> judge(Isolation isolation, const std::vector<trial::Find
   return rows;
 }
 
-std::vector<Capability> no_start(Isolation isolation, const Error& error) {
-  Capability row = row_of(isolation, "start", Proof::kUnavailable, error.message);
-  row.required = true;
-  row.hint = error.hint;
-  return {row};
-}
-
 }  // namespace
 
 bool is_defence(std::string_view name) {
@@ -260,42 +253,44 @@ bool is_defence(std::string_view name) {
              kLimits, [&](const Limit& limit) { return name == format("limit_{}", limit.name); });
 }
 
-std::vector<Capability> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
-                                      bool with_limits, std::string_view without) {
-  if (runtime.shim.empty()) {
-    const Result<std::string> shim = find_shim(runtime.options);
-    return no_start(isolation,
-                    shim ? make_error(Code::kInternal, "shim_missing", "find shim") : shim.error());
-  }
-  Result<Canary> canary = Canary::make(runtime);
-  if (!canary) return no_start(isolation, canary.error());
+Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
+                                              bool with_limits, std::string_view without) {
+  if (runtime.shim.empty()) TRY(find_shim(runtime.options));
+  Canary canary = TRY(Canary::make(runtime));
   ScopeExit clear([&] {
     [[maybe_unused]] const Result<> removed = remove_tree_of(
-        runtime, runtime.path("cache"), canary->scratch().substr(canary->scratch().rfind('/') + 1));
+        runtime, runtime.path("cache"), canary.scratch().substr(canary.scratch().rfind('/') + 1));
   });
-  const Result<sys::CgroupLayout> layout = sys::detect_cgroups();
-  if (!layout) return no_start(isolation, layout.error());
+  const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
   BoxSpec spec;
   spec.source = "host:";
   spec.isolation = isolation;
   spec.command = {"caisson-trial"};
   spec.protect_defaults = false;
   if (without == "network") spec.network = Network::kUnsafeHostNetwork;
-  canary->target.own_proc = isolation == Isolation::kContainer;
+  canary.target.own_proc = isolation == Isolation::kContainer;
   if (isolation == Isolation::kContainer)
-    canary->target.capabilities = container::capabilities_of(spec);
-  if (with_limits) set_limits(spec, canary->target, *layout, without);
-  const Result<std::vector<trial::Finding>> found = run_trial(*canary, runtime, spec, without);
-  if (!found && found.error().reason != "trial_died") return no_start(isolation, found.error());
+    canary.target.capabilities = container::capabilities_of(spec);
+  if (with_limits) set_limits(spec, canary.target, layout, without);
+  const Result<std::vector<trial::Finding>> found = run_trial(canary, runtime, spec, without);
+  if (!found && found.error().reason != "trial_died") return found.error();
   std::vector<Capability> rows = judge(isolation, found ? *found : std::vector<trial::Finding>(),
-                                       canary->touched(), with_limits);
-  for (Capability& row : rows) excuse(row, *layout, sys::landlock_abi().value_or(0));
+                                       canary.touched(), with_limits);
+  for (Capability& row : rows) excuse(row, layout, sys::landlock_abi().value_or(0));
   return rows;
 }
 
 }  // namespace caisson::engine
 
 namespace caisson {
+namespace {
+
+std::vector<Capability> not_started(Isolation isolation, const Error& error) {
+  return {{std::string(to_string(isolation)), "start", Proof::kUnavailable, true, error.message,
+           error.hint}};
+}
+
+}  // namespace
 
 Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
   if (!options.without.empty() && !engine::is_defence(options.without))
@@ -308,9 +303,12 @@ Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
       if (Result<Capabilities> known = spec::capabilities_from_json(*text)) return known;
   Capabilities all;
   for (Isolation isolation : {Isolation::kContainer, Isolation::kProcess}) {
-    std::vector<Capability> rows = engine::try_isolation(*impl_, isolation, true, options.without);
-    if (usual) engine::remember_proof(*impl_, isolation, rows);
-    for (Capability& row : rows) all.rows.push_back(std::move(row));
+    Result<std::vector<Capability>> rows =
+        engine::try_isolation(*impl_, isolation, true, options.without);
+    // Where no box can be started nothing was found out: the next start tries again, and says why.
+    if (usual && rows) engine::remember_proof(*impl_, isolation, *rows);
+    if (!rows) rows = not_started(isolation, rows.error());
+    for (Capability& row : *rows) all.rows.push_back(std::move(row));
   }
   all.rows.push_back({std::string(to_string(Isolation::kUnsafeHost)), "isolation",
                       Proof::kUnavailable, false, "none: it is an ordinary process of the caller's",

@@ -9,10 +9,11 @@
 
 namespace caisson::engine {
 
-/// What a box of the isolation could not break, and what it could. `with_limits`: it exceeds limits
-/// too, which takes a second. `without`: see ProbeOptions.
-std::vector<Capability> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
-                                      bool with_limits, std::string_view without);
+/// What a box of the isolation could not break, and what it could; the error of its start when it
+/// cannot be started. `with_limits`: it exceeds limits too, which takes a second. `without`: see
+/// ProbeOptions.
+Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
+                                              bool with_limits, std::string_view without);
 
 /// Whether a row of this name can be left out.
 bool is_defence(std::string_view name);

@@ -79,10 +79,6 @@ std::string unproved(const std::vector<Capability>& rows) {
   return names;
 }
 
-bool starts(const std::vector<Capability>& rows) {
-  return !rows.empty() && rows.front().name == "start" && rows.front().proof == Proof::kProved;
-}
-
 Error refused(Isolation isolation, std::string_view names) {
   return make_error(Code::kFailedPrecondition, "isolation_unproved",
                     format("start box: the isolation '{}' does not hold on this host: {}",
@@ -94,8 +90,6 @@ Error refused(Isolation isolation, std::string_view names) {
 
 void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
                     const std::vector<Capability>& rows) {
-  // Where no box can be started nothing was found out: the next start tries again, and says why.
-  if (!starts(rows)) return;
   const std::string names = unproved(rows);
   write(runtime, proof_key(runtime, isolation), names.empty() ? std::string(kProved) : names);
 }
@@ -104,8 +98,7 @@ Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
   if (isolation == Isolation::kUnsafeHost) return {};  // it claims nothing
   if (const std::optional<std::string> found = read(runtime, proof_key(runtime, isolation)))
     return *found == kProved ? Result<>() : refused(isolation, *found);
-  const std::vector<Capability> rows = try_isolation(runtime, isolation, false, {});
-  if (!starts(rows)) return {};  // the start that is asked for says why it cannot
+  const std::vector<Capability> rows = TRY(try_isolation(runtime, isolation, false, {}));
   remember_proof(runtime, isolation, rows);
   const std::string names = unproved(rows);
   return names.empty() ? Result<>() : refused(isolation, names);

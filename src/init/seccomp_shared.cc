@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -65,14 +66,26 @@ SeccompCall connected_pair() {
           {SeccompAction::kErrno, EACCES}};
 }
 
-/// A file that is opened for reading, or for nothing (both bits of the access mode), loses its
-/// content without a right to write.
-SeccompCall open_call(std::string_view name, unsigned argument) {
+/// A new file that would give the box's ids to whoever runs it: the flags are before the mode,
+/// which means something only when a file is made.
+SeccompCall open_call(std::string_view name, unsigned flags, bool forbid_truncate) {
+  SeccompCall call{name, {}, kAllow};
+  for (const std::uint32_t making : {std::uint32_t{O_CREAT}, std::uint32_t{O_TMPFILE}})
+    for (const std::uint32_t id : {std::uint32_t{S_ISUID}, std::uint32_t{S_ISGID}})
+      call.cases.push_back({{{flags, making, making}, {flags + 1, id, id}}, kRefuse});
+  // One that is opened for reading, or for nothing (both bits of the access mode), would lose its
+  // content without a right to write.
   constexpr std::uint32_t kMask = O_ACCMODE | O_TRUNC;
-  return {name,
-          {{{{argument, kMask, O_RDONLY | O_TRUNC}}, kRefuse},
-           {{{argument, kMask, O_ACCMODE | O_TRUNC}}, kRefuse}},
-          kAllow};
+  if (forbid_truncate)
+    for (const std::uint32_t mode : {std::uint32_t{O_RDONLY}, std::uint32_t{O_ACCMODE}})
+      call.cases.push_back({{{flags, kMask, mode | O_TRUNC}}, kRefuse});
+  return call;
+}
+
+/// creat(2), mknod(2): always make.
+SeccompCall make_call(std::string_view name, unsigned mode) {
+  return {
+      name, {{{{mode, S_ISUID, S_ISUID}}, kRefuse}, {{{mode, S_ISGID, S_ISGID}}, kRefuse}}, kAllow};
 }
 
 void replace(sys::SeccompTable& table, SeccompCall call) {
@@ -110,11 +123,14 @@ void restrict_to_own(sys::SeccompTable& table, const SharedHost& shared) {
   } else {
     replace(table, {"socket", {}, {SeccompAction::kErrno, EACCES}});
   }
-  if (!shared.forbid_truncate) return;
-  replace(table, {"truncate", {}, kRefuse});
-  replace(table, open_call("open", 1));
-  replace(table, open_call("openat", 2));
+  replace(table, open_call("open", 1, shared.forbid_truncate));
+  replace(table, open_call("openat", 2, shared.forbid_truncate));
+  replace(table, make_call("creat", 1));
+  replace(table, make_call("mknod", 1));
+  replace(table, make_call("mknodat", 2));
+  // Its arguments are in memory, where a filter cannot look.
   replace(table, {"openat2", {}, {SeccompAction::kErrno, ENOSYS}});
+  if (shared.forbid_truncate) replace(table, {"truncate", {}, kRefuse});
 }
 
 }  // namespace caisson::init

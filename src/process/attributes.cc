@@ -150,6 +150,14 @@ int find(const Call& call, Subject& subject) {
   }
 }
 
+/// Not even its own files become programs that give its ids to others.
+int set_mode(mode_t mode, const char* file) {
+  struct stat info{};
+  if ((mode & (S_ISUID | S_ISGID)) != 0 && ::stat(file, &info) == 0 && S_ISREG(info.st_mode))
+    return -EPERM;
+  return result_of(::chmod(file, mode));
+}
+
 int set_times(const Call& call, std::uint64_t address, const char* file) {
   std::array<timespec, 2> times{};
   if (address == 0) return result_of(::utimensat(AT_FDCWD, file, nullptr, 0));
@@ -191,7 +199,7 @@ int perform(const Call& call, const Subject& subject) {
     case SYS_fchmod:
     case SYS_fchmodat:
     case 452:
-      return result_of(::chmod(file, static_cast<mode_t>(call.argument(subject.next))));
+      return set_mode(static_cast<mode_t>(call.argument(subject.next)), file);
     case SYS_chown:
     case SYS_lchown:
     case SYS_fchown:

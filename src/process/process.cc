@@ -124,12 +124,14 @@ Result<> Process::spawn(ProcessId id, const backend::ProcessSpec& spec, backend:
   return spawn_image(id, image, std::move(stdio));
 }
 
-/// With the rights of the box's processes, no more.
+/// Within what Landlock leaves the box's processes. The filter is for programs: it has no openat2(2),
+/// without which no path can be resolved safely.
 Result<> Process::serve_files(ProcessId id, Fd socket) {
   init::ProcessImage image = basic_image();
   image.argv = {"caisson-files"};
   image.workdir = plan_.workspace;
   image.serves_files = true;
+  image.unfiltered = true;
   backend::Stdio stdio{std::move(socket), TRY(open_fd("/dev/null", O_WRONLY)),
                        TRY(open_fd("/dev/null", O_WRONLY))};
   return spawn_image(id, image, std::move(stdio));

@@ -51,6 +51,11 @@ Result<> check_without_namespaces(const BoxSpec& spec) {
     return unsupported(spec, "protected path",
                        "Landlock cannot take a path out of a directory that may be written");
   if (!spec.security.cap_add.empty()) return unsupported(spec, "capabilities");
+  if (spec.security.seccomp != SeccompMode::kProfile)
+    return unsupported(spec, "system call policy",
+                       "the filter is a part of this isolation: choose a --profile");
+  if (spec.security.no_new_privileges == false)
+    return unsupported(spec, "privileges by exec", "Landlock needs no_new_privs");
   const Limits& limits = spec.limits;
   if (limits.disk_bytes) return unsupported(spec, "limit 'disk'");
   if (limits.tmpfs_bytes || limits.tmpfs_inodes) return unsupported(spec, "limit 'tmpfs'");

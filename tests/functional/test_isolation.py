@@ -113,6 +113,25 @@ print(oct(os.stat('f').st_mode))
     assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
 
 
+def test_no_file_gives_the_ids_away(caisson):
+    done = python(caisson, """
+import os
+def tries(action):
+    try:
+        action(); print('done')
+    except OSError as error:
+        print(error.strerror)
+open('f', 'w').close()
+tries(lambda: os.chmod('f', 0o4755))
+tries(lambda: os.close(os.open('g', os.O_CREAT | os.O_WRONLY, 0o6755)))
+tries(lambda: os.close(os.open('.', os.O_TMPFILE | os.O_WRONLY, 0o4755)))
+tries(lambda: os.mknod('h', 0o102755))
+tries(lambda: os.mkdir('d', 0o2755))
+tries(lambda: os.close(os.open('i', os.O_CREAT | os.O_WRONLY, 0o755)))
+""")
+    assert done.stdout.splitlines() == ["Operation not permitted"] * 4 + ["done"] * 2, done.stderr
+
+
 def test_ports(caisson):
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as other:
         allowed, forbidden = server.getsockname()[1], other.getsockname()[1]
@@ -211,7 +230,9 @@ def test_the_answers_where_nothing_can_be_done(caisson):
         done = caisson(*words, "-o", "/dev/null") if words[0] == "export" else caisson(*words)
         assert done.returncode != 0 and "isolation 'process'" in done.error_line(), words
     for options, word in ((("-u", "1"), "user"), (("--hostname", "h"), "hostname"), (("--tmpfs", "/t"), "mount"),
-                          (("-v", "/usr:/x"), "mount"), (("--disk", "1m"), "disk"), (("--protect", "a"), "protected")):
+                          (("-v", "/usr:/x"), "mount"), (("--disk", "1m"), "disk"), (("--protect", "a"), "protected"),
+                          (("--security", "seccomp=unconfined"), "policy"),
+                          (("--security", "no-new-privileges=false"), "privileges")):
         refused(caisson("run", "--isolation", "process", *options, "host:", "true"), word, "process")
     refused(caisson("run", "--isolation", "process", "alpine", "true"), "source", "host:")
     refused(caisson("run", "--allow-read", "/usr", "host:", "true"), "allowed paths", "container")
