@@ -9,8 +9,6 @@
 
 namespace caisson::container {
 
-using sys::Below;
-
 Result<Fd> Apply::made_target(Result<Fd> target) {
   if (target || target.error().reason != "system_call_failed") return target;
   Error error = std::move(target).error();

@@ -113,7 +113,7 @@ class Canary final {
     if (target.shm_id < 0) return sys_error("create shared memory", "");
     void* at = ::shmat(target.shm_id, nullptr, 0);
     ::shmctl(target.shm_id, IPC_RMID, nullptr);
-    if (at == reinterpret_cast<void*>(-1)) return sys_error("attach shared memory", "");
+    if (reinterpret_cast<std::intptr_t>(at) == -1) return sys_error("attach shared memory", "");
     memory_.reset(at);
     return {};
   }

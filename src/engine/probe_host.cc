@@ -117,7 +117,7 @@ Capability try_idmap(const std::string& name, const std::string& path) {
                        "the user namespace swaps the caller's id and the box's user instead");
   const auto attempt = [&]() -> Result<std::string> {
     const Fd place = TRY(open_fd(path, O_PATH | O_DIRECTORY));
-    const std::string on = TRY(sys::filesystem_of(place.get())).name;
+    std::string on = TRY(sys::filesystem_of(place.get())).name;
     const std::vector<sys::IdRange> ids = {{0, 100'000, 65'536}};
     const Fd map = TRY(sys::make_user_namespace({ids, ids}));
     const Fd tree = TRY(sys::clone_mount(place.get(), path, sys::Below::kExclude));

@@ -135,7 +135,10 @@ Result<ClaimedBox> claim_to_use(const Runtime::Impl& runtime, const std::string&
   }
   // Whoever had the claim before may have given the box other layers.
   row = TRY(runtime.state.find(id));
-  if (!row) return not_found(id);
+  if (!row) {  // it was removed since, and we have made its directory anew
+    [[maybe_unused]] const Result<> removed = remove_files(runtime, id);
+    return not_found(id);
+  }
   if (is_live(row->state)) return not_startable(*row);
   // A shim that only served files, and was killed, is in no record.
   if (::access(format("{}/{}", data, backend::Layout::socket(id)).c_str(), F_OK) == 0)

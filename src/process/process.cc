@@ -124,8 +124,8 @@ Result<> Process::spawn(ProcessId id, const backend::ProcessSpec& spec, backend:
   return spawn_image(id, image, std::move(stdio));
 }
 
-/// Within what Landlock leaves the box's processes. The filter is for programs: it has no openat2(2),
-/// without which no path can be resolved safely.
+/// Within what Landlock leaves the box's processes. The filter is for programs: it has no
+/// openat2(2), without which no path can be resolved safely.
 Result<> Process::serve_files(ProcessId id, Fd socket) {
   init::ProcessImage image = basic_image();
   image.argv = {"caisson-files"};

@@ -236,8 +236,9 @@ std::string privileges(const Target& t) {
 std::string shared_memory(const Target& t) {
   Attempts attempts;
   void* at = ::shmat(t.shm_id, nullptr, SHM_RDONLY);
-  attempts.broke(at != reinterpret_cast<void*>(-1), "attached shared memory of the host");
-  if (at != reinterpret_cast<void*>(-1)) ::shmdt(at);
+  const bool attached = reinterpret_cast<std::intptr_t>(at) != -1;
+  attempts.broke(attached, "attached shared memory of the host");
+  if (attached) ::shmdt(at);
   return attempts.broken();
 }
 

@@ -223,23 +223,6 @@ def test_bash_completes(caisson, workdir):
     assert "--memory" in done.stdout.split(), done.stderr
 
 
-def test_probe_tells_what_was_tried(caisson):
-    done = caisson("debug", "probe")
-    rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
-    assert done.returncode == 0 and rows["container"] == "yes", done.stdout
-    for controller, option in ("memory", "--memory=64m"), ("pids", "--pids=9"), ("cpu", "--cpus=1"):
-        limited = caisson("run", "--rm", option, "host:", "true")
-        assert (rows[f"cgroup_{controller}"] == "yes") == (limited.returncode == 0), limited.stderr
-    assert caisson("ps", "-aq").stdout == ""
-
-
-def test_probe_does_not_claim_what_fails(caisson):
-    done = caisson("debug", "probe", env={"CAISSON_SHIM": "/bin/false"})
-    assert done.returncode == 1
-    row = next(line for line in done.stdout.splitlines() if line.startswith("container"))
-    assert row.split()[1] == "no" and "shim" in row, row
-
-
 def test_every_reason_of_bad_input_is_documented(caisson):
     """The reasons below are a promise to programs; docs/errors.md lists them."""
     for words, reason in (
