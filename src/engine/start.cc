@@ -69,7 +69,7 @@ struct How {
 };
 
 Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row, BoxSpec spec,
-                          How how, Result<Channel> spawned, backend::Started& started) {
+                          const How& how, Result<Channel> spawned, backend::Started& started) {
   const std::int64_t begin = boot_ns();
   Channel channel = TRY(std::move(spawned));
   backend::StartRequest request;
