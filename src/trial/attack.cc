@@ -272,8 +272,8 @@ void tell(int out, std::string_view defence, const std::string& broken) {
 
 }  // namespace
 
-void attack(std::string_view text, int out) {
-  const Target t = decode(text);
+void attack(std::string_view target, int out) {
+  const Target t = decode(target);
   tell(out, "descriptors", descriptors());
   tell(out, "files", files(t));
   tell(out, "attributes", attributes(t));
