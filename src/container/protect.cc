@@ -28,7 +28,8 @@ std::vector<std::string> components(std::string_view path) {
 }
 
 bool is_placeholder(const struct stat& info) {
-  return (info.st_mode & 07777) == kPlaceholderMode &&
+  // A directory made in one with the set-group-id bit has the bit too, inode(7).
+  return (info.st_mode & 07777 & ~S_ISGID) == kPlaceholderMode &&
          (S_ISDIR(info.st_mode) || (S_ISREG(info.st_mode) && info.st_size == 0));
 }
 
