@@ -61,6 +61,7 @@ class Apply final {
   static Result<Fd> open_source(const std::string& path, std::string_view what);
   Result<Fd> mount_point(const std::string& target) const;
   Result<> become_box_root() const;
+  static Result<> become(uid_t uid, gid_t gid);
 
   const Plan& plan_;
   std::vector<int> cgroups_;

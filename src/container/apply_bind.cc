@@ -38,20 +38,23 @@ Result<> Apply::keep_ids(const MountBind& step, int source, const Error& cause) 
 }
 
 /// The box's ids are a range of their own, so every mount is mapped; where the owner is not the
-/// box's user, by a map that swaps the two before it goes into the range.
+/// box's user, by a map that swaps the two before it goes into the range. What can be written and
+/// does not belong to the host's root has no id that means root: a set-id program or a file
+/// capability made there would be the host's.
 Result<> Apply::map_ids(int tree, const MountBind& step, const struct stat& info) {
-  Fd swapped;
-  if (step.to_user != IdMapping::kOff) {
-    const init::User& user = *TRY(box_user());
-    if (user.uid != info.st_uid || user.gid != info.st_gid) {
-      const Ids& ids = plan_.ids;
-      const std::vector<sys::IdRange> range = {{ids.first_inside, ids.first, ids.count}};
-      swapped = TRY(sys::make_user_namespace(
-          {sys::compose(sys::swap_map(info.st_uid, user.uid, ids.count), range),
-           sys::compose(sys::swap_map(info.st_gid, user.gid, ids.count), range)}));
-    }
-  }
-  return sys::set_idmap(tree, swapped ? swapped.get() : userns_, step.source);
+  if (!step.asked || step.flags.read_only) return sys::set_idmap(tree, userns_, step.source);
+  const Ids& ids = plan_.ids;
+  const std::vector<sys::IdRange> range = {{ids.first_inside, ids.first, ids.count}};
+  const auto lines = [&](std::uint32_t owner, std::uint32_t user) {
+    const std::vector<sys::IdRange> all =
+        sys::compose(sys::swap_map(owner, user, ids.count), range);
+    return owner == 0 ? all : sys::without(all, 0);
+  };
+  init::User user{info.st_uid, info.st_gid, {}, {}};
+  if (step.to_user != IdMapping::kOff) user = *TRY(box_user());
+  const Fd map =
+      TRY(sys::make_user_namespace({lines(info.st_uid, user.uid), lines(info.st_gid, user.gid)}));
+  return sys::set_idmap(tree, map.get(), step.source);
 }
 
 Result<> Apply::take(const MountBind& step) {
@@ -68,9 +71,20 @@ Result<> Apply::take(const MountBind& step) {
   if (step.map_ids)
     if (Result<> mapped = map_ids(tree.get(), step, info); !mapped)
       TRY(keep_ids(step, source.get(), mapped.error()));
-  Fd target = TRY(made_target(S_ISDIR(info.st_mode) ? root_->make_path(step.target)
-                                                    : root_->make_file(step.target)));
-  return sys::attach(tree.get(), target.get(), step.target);
+  const auto make = [&] {
+    return made_target(S_ISDIR(info.st_mode) ? root_->make_path(step.target)
+                                             : root_->make_file(step.target));
+  };
+  Result<Fd> target = make();
+  // In another bind, whose owner is not root, only the box's user can make something.
+  if (!target && target.error().sys_errno == EOVERFLOW) {
+    const init::User& user = *TRY(box_user());
+    TRY(become(plan_.ids.uid_outside(user.uid), plan_.ids.gid_outside(user.gid)));
+    target = make();
+    TRY(become_box_root());
+  }
+  if (!target) return target.error();
+  return sys::attach(tree.get(), target->get(), step.target);
 }
 
 /// A mount point cannot be renamed or removed by whom is in its mount namespace.

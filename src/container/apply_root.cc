@@ -24,8 +24,12 @@ Result<Fd> Apply::open_source(const std::string& path, std::string_view what) {
 /// New files in the box's tree belong to the box's root. The overlay must be made so too: its
 /// mounter acts on the upper directory, and the host's root is not mapped there.
 Result<> Apply::become_box_root() const {
-  ::setfsgid(plan_.ids.root_gid());
-  ::setfsuid(plan_.ids.root_uid());
+  return become(plan_.ids.root_uid(), plan_.ids.root_gid());
+}
+
+Result<> Apply::become(uid_t uid, gid_t gid) {
+  ::setfsgid(gid);
+  ::setfsuid(uid);
   // A change from fsuid 0 takes the file capabilities out of the effective set, capabilities(7).
   if (const int err = sys::raise_effective(); err != 0)
     return errno_error(err, "raise capabilities", "");

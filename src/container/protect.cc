@@ -28,6 +28,7 @@ std::vector<std::string> components(std::string_view path) {
 }
 
 bool is_placeholder(const struct stat& info) {
+  if (info.st_uid != ::geteuid()) return false;
   // A directory made in one with the set-group-id bit has the bit too, inode(7).
   return (info.st_mode & 07777 & ~S_ISGID) == kPlaceholderMode &&
          (S_ISDIR(info.st_mode) || (S_ISREG(info.st_mode) && info.st_size == 0));
@@ -43,7 +44,8 @@ bool is_named(int parent, const std::string& name, int fd) {
 
 class Finder final {
  public:
-  Finder(const std::string& data, Protections& into) : data_(data), into_(into) {}
+  Finder(const BoxSpec& spec, const std::string& data, Protections& into)
+      : spec_(spec), data_(data), into_(into) {}
 
   /// `path` below the bind of the host's directory `source` on `target`.
   Result<> find(const Mount& bind, std::string_view path, bool asked) {
@@ -59,21 +61,22 @@ class Finder final {
       box += "/" + name;
       const bool last = i + 1 == parts.size();
       struct stat info{};
+      if (is_target(box)) return {};  // what is there is another mount's
       if (::fstatat(here.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0) {
         if (errno != ENOENT) return sys_error("look at protected path", host);
+        if (is_above_target(box)) return {};
         if (Result<> made = make(here.get(), name, host, !last || path.ends_with('/')); !made) {
-          // Where we may not write the box may not either.
-          const int err = made.error().sys_errno;
-          if (!asked && (err == EACCES || err == EPERM || err == EROFS)) return {};
-          return made;
+          if (asked || made.error().reason == "box_busy") return made;
+          // Where we may not write the box may not either, and /proc has no room for names.
+          into_.warnings.push_back(format("'{}' is not protected: {}", box, made.error().message));
+          return {};
         }
         found.placeholder = true;
         break;
       }
       if (S_ISLNK(info.st_mode)) return unsafe(box, asked);
       if (is_placeholder(info)) {
-        TRY(remember(host));
-        TRY(take(here.get(), name, host));
+        TRY(make(here.get(), name, host, S_ISDIR(info.st_mode)));
         found.placeholder = true;
         break;
       }
@@ -102,31 +105,45 @@ class Finder final {
     return write_all(memory.get(), host + '\0', "memory of placeholders");
   }
 
+  /// Made with its mode at once: whoever else may write here could put something in its place.
+  /// Others make and remove the same name meanwhile.
   Result<> make(int parent, const std::string& name, const std::string& host, bool directory) {
     TRY(remember(host));
     const Fd above = TRY(open_at(parent, ".", O_RDONLY | O_DIRECTORY));
-    // Made with its mode at once: whoever else may write here could put something in its place.
-    const int made = directory
-                         ? ::mkdirat(above.get(), name.c_str(), kPlaceholderMode)
-                         : ::mknodat(above.get(), name.c_str(), S_IFREG | kPlaceholderMode, 0);
-    if (made < 0 && errno != EEXIST) return sys_error("make placeholder", host);
-    return take(above.get(), name, host);
+    for (int tries = 0; tries < 100; ++tries) {
+      const int made = directory
+                           ? ::mkdirat(above.get(), name.c_str(), kPlaceholderMode)
+                           : ::mknodat(above.get(), name.c_str(), S_IFREG | kPlaceholderMode, 0);
+      if (made < 0 && errno != EEXIST) return sys_error("make placeholder", host);
+      if (take(above.get(), name)) return {};
+      ::usleep(2000);
+    }
+    return make_error(Code::kUnavailable, "box_busy",
+                      format("protect '{}': somebody else holds or changes it", host),
+                      "try once more");
   }
 
   /// Whoever removes one has it for itself; whoever uses one shares it.
-  Result<> take(int parent, const std::string& name, const std::string& host) {
-    Fd held = TRY(open_at(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    if (::flock(held.get(), LOCK_SH) < 0) return sys_error("lock placeholder", host);
+  bool take(int parent, const std::string& name) {
+    Result<Fd> held = open_at(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     struct stat info{};
-    if (::fstat(held.get(), &info) < 0 || !is_placeholder(info) ||
-        !is_named(parent, name, held.get()))
-      return make_error(Code::kUnavailable, "box_busy",
-                        format("protect '{}': somebody else is just changing it", host),
-                        "try once more");
-    into_.held.push_back(std::move(held));
-    return {};
+    if (!held || ::flock(held->get(), LOCK_SH | LOCK_NB) < 0 || ::fstat(held->get(), &info) < 0 ||
+        !is_placeholder(info) || !is_named(parent, name, held->get()))
+      return false;
+    into_.held.push_back(std::move(*held));
+    return true;
   }
 
+  bool is_target(const std::string& box) const {
+    return std::ranges::count(spec_.mounts, box, &Mount::target) != 0;
+  }
+  /// A name that another mount needs cannot be taken.
+  bool is_above_target(const std::string& box) const {
+    return std::ranges::any_of(
+        spec_.mounts, [&](const Mount& mount) { return mount.target.starts_with(box + "/"); });
+  }
+
+  const BoxSpec& spec_;
   const std::string& data_;
   Protections& into_;
 };
@@ -151,12 +168,12 @@ const Mount* holder(const BoxSpec& spec, std::string_view path) {
 
 Result<Protections> prepare_protections(const BoxSpec& spec, const std::string& data) {
   Protections found;
-  Finder finder(data, found);
+  Finder finder(spec, data, found);
   for (const std::string& path : spec::effective_protect(spec)) {
     const bool asked = std::ranges::count(spec.protect, path) != 0;
     if (path.starts_with('/')) {
       const Mount* mount = holder(spec, path);
-      if (mount == nullptr)
+      if (mount == nullptr || std::ranges::count(spec.mounts, path, &Mount::target) != 0)
         found.in_root.push_back(path);
       else if (mount->type == MountType::kBind && !mount->read_only)
         TRY(finder.find(*mount, std::string_view(path).substr(mount->target.size()), asked));

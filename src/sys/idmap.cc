@@ -48,6 +48,21 @@ std::vector<IdRange> compose(const std::vector<IdRange>& first,
   return lines;
 }
 
+std::vector<IdRange> without(const std::vector<IdRange>& lines, std::uint32_t inside) {
+  std::vector<IdRange> left;
+  for (const IdRange& line : lines) {
+    if (inside < line.inside || inside - line.inside >= line.count) {
+      left.push_back(line);
+      continue;
+    }
+    const std::uint32_t before = inside - line.inside;
+    if (before > 0) left.push_back({line.inside, line.outside, before});
+    if (line.count > before + 1)
+      left.push_back({inside + 1, line.outside + before + 1, line.count - before - 1});
+  }
+  return left;
+}
+
 std::uint32_t mapped(const std::vector<IdRange>& lines, std::uint32_t id) {
   for (const IdRange& line : lines)
     if (id >= line.inside && id - line.inside < line.count)

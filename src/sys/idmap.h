@@ -18,6 +18,9 @@ std::vector<IdRange> swap_map(std::uint32_t owner, std::uint32_t user, std::uint
 std::vector<IdRange> compose(const std::vector<IdRange>& first, const std::vector<IdRange>& second);
 constexpr std::size_t kMostExtents = 340;
 
+/// The same lines without the id `inside`.
+std::vector<IdRange> without(const std::vector<IdRange>& lines, std::uint32_t inside);
+
 /// What an id becomes; UINT32_MAX when the lines do not map it.
 std::uint32_t mapped(const std::vector<IdRange>& lines, std::uint32_t id);
 

@@ -59,6 +59,14 @@ TEST(SwapMap, TheSameIdIsTheIdentity) {
   EXPECT_EQ(swap_map(7, 7, kCount), (std::vector<IdRange>{{0, 0, kCount}}));
 }
 
+TEST(Without, LeavesEverythingElse) {
+  for (std::uint32_t gone : {0u, 1u, 501u, 65535u}) {
+    const auto lines = without(swap_map(501, 0, kCount), gone);
+    for (std::uint32_t id = 0; id < kCount; ++id)
+      ASSERT_EQ(mapped(lines, id), id == gone ? UINT32_MAX : mapped(swap_map(501, 0, kCount), id));
+  }
+}
+
 TEST(Compose, IsOneMapAfterTheOther) {
   std::mt19937 random(11);
   for (int round = 0; round < 50; ++round) {
