@@ -85,7 +85,8 @@ Result<std::string> seccomp_program(const BoxSpec& spec, const std::set<std::str
   }
   std::string key = builtin_seccomp_key(spec.profile, granted_caps);
   if (shared)
-    key += format(" shared {} {} {}", shared->internet, shared->tcp, shared->forbid_truncate);
+    key += format(" shared {} {} {} {}", shared->internet, shared->tcp, shared->listens,
+                  shared->forbid_truncate);
   return compiled_policy(cache_dir, key, [&] {
     sys::SeccompTable table = builtin_seccomp_table(spec.profile, granted_caps);
     if (shared) restrict_to_own(table, *shared);

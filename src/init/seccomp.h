@@ -20,6 +20,7 @@ sys::SeccompRules seccomp_rules(const SeccompPolicy& resolved);
 struct SharedHost {
   bool internet = false;         ///< the host's network may be used
   bool tcp = false;              ///< TCP sockets are there; Landlock decides on ports
+  bool listens = false;          ///< there are ports to bind
   bool forbid_truncate = false;  ///< Landlock does not know truncate(2) yet
   friend bool operator==(const SharedHost&, const SharedHost&) = default;
 };

@@ -1,6 +1,9 @@
 // What the policy forbids besides when a box has no namespaces of its own.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -88,6 +91,33 @@ SeccompCall make_call(std::string_view name, unsigned mode) {
       name, {{{{mode, S_ISUID, S_ISUID}}, kRefuse}, {{{mode, S_ISGID, S_ISGID}}, kRefuse}}, kAllow};
 }
 
+/// TCP Fast Open connects without asking anybody whether the port is allowed.
+SeccompCall send_call(std::string_view name, unsigned flags) {
+  return {name, {{{{flags, MSG_FASTOPEN, MSG_FASTOPEN}}, kRefuse}}, kAllow};
+}
+
+/// A lease on a file that may be read stops the host from opening it; dnotify is an older inotify.
+SeccompCall fcntl_call() {
+  return {"fcntl", {{{is(1, F_SETLEASE)}, kRefuse}, {{is(1, F_NOTIFY)}, kRefuse}}, kAllow};
+}
+
+/// Attributes of inodes, which need no right to write, beside what is refused everywhere.
+void refuse_inode_ioctls(sys::SeccompTable& table) {
+  constexpr std::uint32_t kSetFlags32 = 0x40046602;  // FS_IOC32_SETFLAGS
+  constexpr std::uint32_t kVersion32 = 0x40047602;   // FS_IOC32_SETVERSION
+  constexpr std::uint32_t kBtrfs = 0x94;             // the type of btrfs' own requests
+  for (SeccompCall& call : table.calls) {
+    if (call.name != "ioctl") continue;
+    for (const std::uint32_t request :
+         {std::uint32_t{FS_IOC_SETFLAGS}, kSetFlags32, std::uint32_t{FS_IOC_SETVERSION}, kVersion32,
+          std::uint32_t{FS_IOC_FSSETXATTR}, std::uint32_t{FS_IOC_ENABLE_VERITY}})
+      call.cases.push_back({{is(1, request)}, kRefuse});
+    call.cases.push_back({{is(1, FICLONE)}, kAllow});
+    call.cases.push_back({{is(1, FICLONERANGE)}, kAllow});
+    call.cases.push_back({{{1, 0xff00, kBtrfs << 8}}, kRefuse});
+  }
+}
+
 void replace(sys::SeccompTable& table, SeccompCall call) {
   for (SeccompCall& existing : table.calls)
     if (existing.name == call.name) {
@@ -111,7 +141,20 @@ void restrict_to_own(sys::SeccompTable& table, const SharedHost& shared) {
   replace(table, own_process("setpriority", 0));  // PRIO_PROCESS
   replace(table, own_process("ioprio_set", 1));   // IOPRIO_WHO_PROCESS
   replace(table, connected_pair());
-  if (shared.internet) {
+  replace(table, fcntl_call());
+  refuse_inode_ioctls(table);
+  if (shared.tcp) {
+    replace(table, send_call("sendto", 3));
+    replace(table, send_call("sendmsg", 2));
+    replace(table, send_call("sendmmsg", 3));
+  }
+  // Without a port a socket gets one when it listens; a pair's end could take an abstract name.
+  const bool free_ports = shared.internet && !shared.tcp;
+  if (!shared.listens && !free_ports) {
+    replace(table, {"listen", {}, {SeccompAction::kErrno, EACCES}});
+    replace(table, {"bind", {}, {SeccompAction::kErrno, EACCES}});
+  }
+  if (free_ports) {
     // Sockets in the file system and abstract ones are the host's: never, in any mode.
     for (SeccompCall& call : table.calls)
       if (call.name == "socket")

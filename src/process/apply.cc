@@ -8,6 +8,7 @@
 
 #include "sys/capabilities.h"
 #include "sys/cgroup.h"
+#include "sys/dir.h"
 #include "sys/process.h"
 
 namespace caisson::process {
@@ -21,16 +22,21 @@ Result<> ProcessWorld::make_rules() {
     if (++number == options_.fail_at)
       return make_error(Code::kInternal, "fault_injected",
                         format("set up box: allow '{}': fault injected", allowed.path));
-    Result<Fd> fd = open_fd(allowed.path, O_PATH);
+    // The box may have been able to change what leads there, in an earlier run.
+    Result<Fd> fd =
+        allowed.asked ? sys::open_real(allowed.path, O_PATH) : open_fd(allowed.path, O_PATH);
     if (!fd && allowed.optional) continue;
     if (!fd) {
       Error error = fd.error();
       error.message =
           format("set up box: allow path '{}': {}", allowed.path, errno_text(error.sys_errno));
       error.reason = "access_path_missing";
+      if (error.sys_errno == ELOOP) error.hint = "it has become a symbolic link; make the box anew";
       return error;
     }
     TRY(rules_->allow(fd->get(), allowed.access, allowed.path));
+    if (plan.confined && (allowed.access & sys::fs_access::kMakeReg) != 0)
+      TRY(attributes_.allow(fd->get()));
   }
   for (std::uint16_t port : plan.connect_ports) TRY(rules_->allow_connect(port));
   for (std::uint16_t port : plan.bind_ports) TRY(rules_->allow_bind(port));
@@ -43,7 +49,7 @@ Result<init::World::Built> ProcessWorld::build() {
   // Whatever loses its parent becomes our child, and is reaped and ended with the box.
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return sys_error("become a subreaper", "");
   TRY(make_rules());
-  if (options_.plan->confined) TRY(attributes_.open(options_.plan->paths));
+  if (options_.plan->confined) TRY(attributes_.open());
   return Built{
       TRY(open_fd("/", O_PATH | O_DIRECTORY)), TRY(open_fd("/dev/pts", O_PATH | O_DIRECTORY)), {}};
 }

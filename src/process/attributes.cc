@@ -219,13 +219,15 @@ int perform(const Call& call, const Subject& subject) {
 
 }  // namespace
 
-Result<> Attributes::open(const std::vector<AllowedPath>& paths) {
-  for (const AllowedPath& allowed : paths)
-    if ((allowed.access & sys::fs_access::kWriteFile) != 0 && !allowed.path.starts_with("/dev/")) {
-      char real[PATH_MAX];
-      if (::realpath(allowed.path.c_str(), real) == nullptr) return sys_error("find", allowed.path);
-      writable_.emplace_back(real);
-    }
+Result<> Attributes::allow(int fd) {
+  char text[PATH_MAX];
+  const ssize_t n = ::readlink(format("/proc/self/fd/{}", fd).c_str(), text, sizeof text);
+  if (n <= 0 || n == static_cast<ssize_t>(sizeof text)) return sys_error("find allowed path", "");
+  writable_.emplace_back(text, static_cast<std::size_t>(n));
+  return {};
+}
+
+Result<> Attributes::open() {
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_SEQPACKET));
   ours_ = std::move(pair.ours);
   theirs_ = std::move(pair.theirs);
@@ -264,8 +266,13 @@ void Attributes::take_listener() {
 
 /// False when the last process with this filter is gone.
 bool Attributes::answer_one(int listener) {
-  seccomp_notif request{};
-  if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0)
+  // Room for what later kernels may add: they write structures of their own size.
+  union {
+    seccomp_notif request;
+    char room[1024];
+  } received{};
+  const seccomp_notif& request = received.request;
+  if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &received) < 0)
     return errno == EINTR || errno == ENOENT;
   seccomp_notif_resp response{};
   response.id = request.id;

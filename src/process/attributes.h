@@ -14,8 +14,9 @@ namespace caisson::process {
 
 class Attributes final {
  public:
-  /// `paths`: what may be written, and below.
-  Result<> open(const std::vector<AllowedPath>& paths);
+  /// What this descriptor stands for, and what is below it, may be changed.
+  Result<> allow(int fd);
+  Result<> open();
 
   /// Readable when there is something to answer; -1 before open.
   int event_fd() const { return epoll_.get(); }

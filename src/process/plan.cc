@@ -42,16 +42,19 @@ Error needs_landlock(const Facts& facts, std::string_view what, int abi) {
       format("{}: this kernel has ABI {} of Landlock, it needs {}", what, facts.landlock_abi, abi));
 }
 
-void add(Plan& plan, const auto& paths, sys::FsAccess what, bool optional) {
-  for (const auto& path : paths) plan.paths.push_back({path, what, optional});
+void add_ours(Plan& plan, const auto& paths, sys::FsAccess what) {
+  for (const auto& path : paths) plan.paths.push_back({path, what, true, false});
+}
+void add_asked(Plan& plan, const std::string& path, sys::FsAccess what) {
+  plan.paths.push_back({path, what, false, true});
 }
 
 void add_asked(const BoxSpec& spec, Plan& plan) {
-  add(plan, spec.access.read, access::kRead, false);
-  add(plan, spec.access.write, kWrite, false);
-  add(plan, spec.access.execute, kRun, false);
+  for (const std::string& path : spec.access.read) add_asked(plan, path, access::kRead);
+  for (const std::string& path : spec.access.write) add_asked(plan, path, kWrite);
+  for (const std::string& path : spec.access.execute) add_asked(plan, path, kRun);
   for (const Mount& mount : spec.mounts)
-    plan.paths.push_back({mount.target, mount.read_only ? access::kRead : kWrite, false});
+    add_asked(plan, mount.target, mount.read_only ? access::kRead : kWrite);
   plan.connect_ports = spec.access.connect_ports;
   plan.bind_ports = spec.access.bind_ports;
 }
@@ -79,10 +82,10 @@ void warn_of_protection(const BoxSpec& spec, Plan& plan) {
 Result<> confine(const BoxSpec& spec, const Facts& facts, Plan& plan) {
   if (facts.landlock_abi == 0) return needs_landlock(facts, "isolate a process", 1);
   plan.confined = plan.landlock = plan.no_new_privileges = true;
-  add(plan, kPrograms, kRun, true);
-  add(plan, kReadable, access::kRead, true);
-  add(plan, kDevices, kDevice, true);
-  plan.paths.push_back({plan.workspace, kWrite | access::kExecute, false});
+  add_ours(plan, kPrograms, kRun);
+  add_ours(plan, kReadable, access::kRead);
+  add_ours(plan, kDevices, kDevice);
+  plan.paths.push_back({plan.workspace, kWrite | access::kExecute, false, false});
   add_asked(spec, plan);
   TRY(add_tcp(spec, facts, plan));
   if (facts.landlock_abi >= kScopeAbi)
@@ -96,6 +99,7 @@ Result<> confine(const BoxSpec& spec, const Facts& facts, Plan& plan) {
     plan.warnings.emplace_back("files cannot be moved between directories: Landlock has ABI 1");
   plan.seccomp.internet = spec.network == Network::kUnsafeHostNetwork;
   plan.seccomp.tcp = !plan.connect_ports.empty() || !plan.bind_ports.empty();
+  plan.seccomp.listens = !plan.bind_ports.empty();
   plan.seccomp.forbid_truncate = facts.landlock_abi < kTruncateAbi;
   warn_of_protection(spec, plan);
   return {};
@@ -107,10 +111,10 @@ Result<> apply_policy(const BoxSpec& spec, const Facts& facts, Plan& plan) {
   if (spec.access.empty() && spec.mounts.empty()) return {};
   if (facts.landlock_abi == 0) return needs_landlock(facts, "enforce allowed paths", 1);
   plan.landlock = plan.no_new_privileges = true;
-  add(plan, kPrograms, kRun, true);
-  add(plan, kReadable, access::kRead, true);
-  add(plan, kDevices, kDevice, true);
-  plan.paths.push_back({plan.workspace, kWrite | access::kExecute, false});
+  add_ours(plan, kPrograms, kRun);
+  add_ours(plan, kReadable, access::kRead);
+  add_ours(plan, kDevices, kDevice);
+  plan.paths.push_back({plan.workspace, kWrite | access::kExecute, false, false});
   if (plan.connect_ports.empty() && plan.bind_ports.empty()) return {};
   return add_tcp(spec, facts, plan);
 }

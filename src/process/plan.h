@@ -23,6 +23,7 @@ struct AllowedPath {
   std::string path;
   sys::FsAccess access = 0;
   bool optional = false;  ///< one of ours, which not every host has
+  bool asked = false;     ///< by the caller: a path without symbolic links since the box was made
   friend bool operator==(const AllowedPath&, const AllowedPath&) = default;
 };
 
