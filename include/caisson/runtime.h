@@ -77,8 +77,9 @@ std::string to_json(const Capabilities& capabilities);
 
 struct ProbeOptions {
   bool fresh = false;  ///< try, whatever was found before
-  /// For tests of the trial: the name of a row whose defence is left out. It must be found
-  /// `failed`; nothing is remembered. `defence_unknown`.
+  /// For tests of the trial: the name of a row whose defence is left out (docs/isolation.md). It
+  /// must be found `failed`; nothing is remembered. `defence_unknown`, also for a row that holds by
+  /// several defences.
   std::string without;
 };
 

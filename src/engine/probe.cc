@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/shm.h>
@@ -64,18 +63,12 @@ class Canary final {
 
   const std::string& scratch() const { return scratch_; }
 
-  /// What was touched, whatever the box says of it.
+  /// What was changed, whatever the box says of it. Who connects is not looked at: any user of the
+  /// host can, and the box tells when it could.
   std::string touched() const {
-    std::string what;
-    if (read_file(target.canary + "/secret", 64).value_or("") != kContent)
-      what += "a file of the host was changed; ";
-    for (const auto& [socket, name] : {std::pair{&path_, "a socket file"},
-                                       {&abstract_, "an abstract socket"},
-                                       {&tcp_, "a TCP port"}}) {
-      pollfd polled{socket->get(), POLLIN, 0};
-      if (::poll(&polled, 1, 0) > 0) what += format("somebody connected to {}; ", name);
-    }
-    return what;
+    return read_file(target.canary + "/secret", 64).value_or("") == kContent
+               ? ""
+               : "a file of the host was changed";
   }
 
   trial::Target target;
@@ -247,8 +240,12 @@ std::vector<Capability> judge(Isolation isolation, const std::vector<trial::Find
 
 }  // namespace
 
-bool is_defence(std::string_view name) {
-  return std::ranges::count(kDefences, name) != 0 ||
+/// `mounts`, `tracing` and the rest hold by several defences at once, and stay.
+bool is_hole(std::string_view name) {
+  constexpr std::array<std::string_view, 8> kHoles = {"files",        "signals",    "network",
+                                                      "system_calls", "privileges", "shared_memory",
+                                                      "kernel_files", "descriptors"};
+  return std::ranges::count(kHoles, name) != 0 ||
          std::ranges::any_of(
              kLimits, [&](const Limit& limit) { return name == format("limit_{}", limit.name); });
 }
@@ -293,20 +290,28 @@ std::vector<Capability> not_started(Isolation isolation, const Error& error) {
 }  // namespace
 
 Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
-  if (!options.without.empty() && !engine::is_defence(options.without))
+  if (!options.without.empty() && !engine::is_hole(options.without))
     return make_error(Code::kInvalidArgument, "defence_unknown",
-                      format("leave out defence '{}': there is no such row", options.without),
-                      "caisson doctor lists them");
+                      format("leave out defence '{}': there is no such row, or it holds by several "
+                             "defences at once",
+                             options.without),
+                      "docs/isolation.md lists those that can be left out");
   const bool usual = options.without.empty();
   if (usual && !options.fresh)
     if (const std::optional<std::string> text = engine::remembered_probe(*impl_))
-      if (Result<Capabilities> known = spec::capabilities_from_json(*text)) return known;
+      if (Result<Capabilities> known = spec::capabilities_from_json(*text)) {
+        std::erase_if(known->rows, [](const Capability& row) { return row.name == "idmap_here"; });
+        known->rows.push_back(engine::try_working_directory());
+        return known;
+      }
   Capabilities all;
+  bool tried = true;
   for (Isolation isolation : {Isolation::kContainer, Isolation::kProcess}) {
     Result<std::vector<Capability>> rows =
         engine::try_isolation(*impl_, isolation, true, options.without);
     // Where no box can be started nothing was found out: the next start tries again, and says why.
     if (usual && rows) engine::remember_proof(*impl_, isolation, *rows);
+    tried = tried && rows;
     if (!rows) rows = not_started(isolation, rows.error());
     for (Capability& row : *rows) all.rows.push_back(std::move(row));
   }
@@ -315,7 +320,8 @@ Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
                       "use process or container"});
   for (Capability& row : TRY(engine::try_host(*impl_, all.rows)))
     all.rows.push_back(std::move(row));
-  if (usual) engine::remember_probe(*impl_, to_json(all));
+  all.rows.push_back(engine::try_working_directory());
+  if (usual && tried) engine::remember_probe(*impl_, to_json(all));
   return all;
 }
 

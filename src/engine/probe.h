@@ -15,12 +15,15 @@ namespace caisson::engine {
 Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
                                               bool with_limits, std::string_view without);
 
-/// Whether a row of this name can be left out.
-bool is_defence(std::string_view name);
+/// Whether the defence of a row can be left out of a trial.
+bool is_hole(std::string_view name);
 
 /// Facilities of the host. `container`: what try_isolation found.
 Result<std::vector<Capability>> try_host(const Runtime::Impl& runtime,
                                          const std::vector<Capability>& container);
+
+/// The row of the directory that the caller is in, which is never remembered.
+Capability try_working_directory();
 
 /// Refuses to start a box of an isolation whose required defences are not proved; the first start
 /// of a boot tries them. The error of the trial's own start, or `isolation_unproved`.

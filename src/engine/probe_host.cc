@@ -144,6 +144,8 @@ std::string working_directory() {
 
 }  // namespace
 
+Capability try_working_directory() { return try_idmap("idmap_here", working_directory()); }
+
 Result<std::vector<Capability>> try_host(const Runtime::Impl& runtime,
                                          const std::vector<Capability>& container) {
   std::vector<Capability> rows;
@@ -158,7 +160,6 @@ Result<std::vector<Capability>> try_host(const Runtime::Impl& runtime,
   rows.push_back(try_landlock());
   rows.push_back(try_overlay(runtime, container));
   rows.push_back(try_idmap("idmap_home", runtime.layout.home));
-  rows.push_back(try_idmap("idmap_here", working_directory()));
   rows.push_back(look_at_kvm());
   return rows;
 }
