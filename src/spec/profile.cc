@@ -16,10 +16,17 @@ constexpr std::array<std::string_view, 14> kDocker = {
 
 /// What runs on the host with the rights of who works in the directory: git's hooks, and what
 /// git's configuration names; the settings of editors and agents, which name commands too.
-constexpr std::array<std::string_view, 9> kProtected = {
-    ".git/hooks/",           ".git/config",        ".mcp.json",
-    ".claude/settings.json", ".codex/config.toml", ".cursor/mcp.json",
-    ".gemini/settings.json", ".vscode/tasks.json", ".vscode/settings.json"};
+constexpr std::array<std::string_view, 11> kProtected = {".git/hooks/",
+                                                         ".git/config",
+                                                         ".git/config.worktree",
+                                                         ".git/modules/",
+                                                         ".mcp.json",
+                                                         ".claude/settings.json",
+                                                         ".codex/config.toml",
+                                                         ".cursor/mcp.json",
+                                                         ".gemini/settings.json",
+                                                         ".vscode/tasks.json",
+                                                         ".vscode/settings.json"};
 
 constexpr std::uint64_t kMiB = 1u << 20;
 

@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 
+#include "base/capability_names.h"
+
 namespace caisson::sys {
 
 int set_capabilities(CapMask effective, CapMask permitted, CapMask inheritable) noexcept {
@@ -38,52 +40,9 @@ int drop_bounding(CapMask keep) noexcept {
   return 0;
 }
 
-namespace {
-constexpr std::array<std::string_view, kLastCap + 1> kNames = {"CAP_CHOWN",
-                                                               "CAP_DAC_OVERRIDE",
-                                                               "CAP_DAC_READ_SEARCH",
-                                                               "CAP_FOWNER",
-                                                               "CAP_FSETID",
-                                                               "CAP_KILL",
-                                                               "CAP_SETGID",
-                                                               "CAP_SETUID",
-                                                               "CAP_SETPCAP",
-                                                               "CAP_LINUX_IMMUTABLE",
-                                                               "CAP_NET_BIND_SERVICE",
-                                                               "CAP_NET_BROADCAST",
-                                                               "CAP_NET_ADMIN",
-                                                               "CAP_NET_RAW",
-                                                               "CAP_IPC_LOCK",
-                                                               "CAP_IPC_OWNER",
-                                                               "CAP_SYS_MODULE",
-                                                               "CAP_SYS_RAWIO",
-                                                               "CAP_SYS_CHROOT",
-                                                               "CAP_SYS_PTRACE",
-                                                               "CAP_SYS_PACCT",
-                                                               "CAP_SYS_ADMIN",
-                                                               "CAP_SYS_BOOT",
-                                                               "CAP_SYS_NICE",
-                                                               "CAP_SYS_RESOURCE",
-                                                               "CAP_SYS_TIME",
-                                                               "CAP_SYS_TTY_CONFIG",
-                                                               "CAP_MKNOD",
-                                                               "CAP_LEASE",
-                                                               "CAP_AUDIT_WRITE",
-                                                               "CAP_AUDIT_CONTROL",
-                                                               "CAP_SETFCAP",
-                                                               "CAP_MAC_OVERRIDE",
-                                                               "CAP_MAC_ADMIN",
-                                                               "CAP_SYSLOG",
-                                                               "CAP_WAKE_ALARM",
-                                                               "CAP_BLOCK_SUSPEND",
-                                                               "CAP_AUDIT_READ",
-                                                               "CAP_PERFMON",
-                                                               "CAP_BPF",
-                                                               "CAP_CHECKPOINT_RESTORE"};
-}
-
 std::string_view capability_name(int cap) {
-  return cap >= 0 && cap <= kLastCap ? kNames[static_cast<std::size_t>(cap)] : "CAP_UNKNOWN";
+  return cap >= 0 && cap <= kLastCap ? kCapabilityNames[static_cast<std::size_t>(cap)]
+                                     : "CAP_UNKNOWN";
 }
 
 std::vector<std::string> capability_names(CapMask mask) {
