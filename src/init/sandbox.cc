@@ -62,7 +62,7 @@ Result<> InitSandbox::clone_init(std::uint64_t namespaces,
     args.cgroup = static_cast<std::uint64_t>(group);
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return sys_error("create namespaces", "");
+  if (pid < 0) return sys_error("start first process", "");
   if (pid == 0) {
     pair.ours.reset();  // init sees the socket's end when the shim is gone
     run(pair.theirs.get());
@@ -228,7 +228,8 @@ void InitSandbox::end() {
 }
 
 void InitSandbox::kill_all() {
-  // The end of a pid namespace's init ends all of it, pid_namespaces(7).
+  // The end of a pid namespace's init ends all of it, pid_namespaces(7); without one on_init_gone
+  // ends what is left.
   if (init_ > 0) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
 }
 

@@ -18,7 +18,8 @@ constexpr Magic kMagics[] = {
     {0x2fc12fc1, "zfs"},      {0xff534d42, "cifs"},    {0xfe534d42, "smb2"},
     {0x73717368, "squashfs"}, {0xe0f5e1e2, "erofs"},   {0xf2f52010, "f2fs"},
     {0xca451a4e, "bcachefs"}, {0x858458f6, "ramfs"},   {0x2011bab0, "exfat"},
-    {0x7366746e, "ntfs3"},    {0x00c36400, "ceph"}};
+    {0x7366746e, "ntfs3"},    {0x00c36400, "ceph"},    {0x62656572, "sysfs"},
+    {0x9fa0, "proc"},         {0x27e0eb, "cgroup"},    {0x63677270, "cgroup2"}};
 
 }  // namespace
 

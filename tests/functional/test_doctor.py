@@ -42,8 +42,6 @@ def test_every_claim_is_proved(caisson):
     assert "FAILED" not in table and "container" in table and "proved" in table
 
 
-# What no hole can be made for: they hold by the pid namespace, the user namespace and the filter at once.
-SEVERAL = {"mounts", "signals", "tracing", "attributes"}
 HOLES = [("container", name) for name in (
     "files", "network", "system_calls", "privileges", "shared_memory", "kernel_files", "descriptors",
     "limit_open_files", "limit_file_size", "limit_tmpfs")]
@@ -86,6 +84,8 @@ def test_bad_words(caisson):
     done = caisson("doctor", "--without", "nothing")
     assert done.returncode != 0 and "no such row" in done.error_line()
     assert caisson("doctor", "x").returncode == 125
+    for name in "mounts", "tracing", "attributes", "unix_sockets", "start":
+        assert "several" in caisson("doctor", "--without", name).error_line()
 
 
 @pytest.mark.parametrize("found, starts", [("proved\n", True), ("files (read /secret)", False)])

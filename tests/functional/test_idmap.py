@@ -101,6 +101,37 @@ def test_an_owner_beyond_the_range(caisson, workdir):
 
 
 @pytest.mark.root_only
+@pytest.mark.parametrize("user", ["0", "501", "1000"])
+def test_nothing_of_the_hosts_root_is_made(caisson, workdir, user):
+    """Neither as the id that was swapped with root's nor as root: set-id programs, file capabilities."""
+    folder = volume(workdir)
+    script = ("for u in 0 501 1000; do setpriv --reuid $u --regid $u --clear-groups sh -c "
+              "'cp /usr/bin/id /v/suid.$(id -u) && chmod 6755 /v/suid.$(id -u)'; done;"
+              "cp /usr/bin/id /v/cap; setcap cap_setuid+ep /v/cap; chown 0:0 /v/cap; chown 501:501 /v/cap; true")
+    done = caisson("run", "--rm", "-u", user, "-v", f"{folder}:/v", "host:", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    box = caisson.detached("sleep", "100", options=("-u", user, "-v", f"{folder}:/v"))
+    caisson("exec", "-u", "0", box, "--", "sh", "-c", script)
+    caisson("kill", box, check=True)
+    for path in folder.iterdir():
+        info = path.stat()
+        assert info.st_uid != 0 and info.st_gid != 0, path
+        capabilities = os.listxattr(path) and os.getxattr(path, "security.capability")
+        assert not capabilities or len(capabilities) > 20, f"{path} has capabilities of the host's root"
+
+
+@pytest.mark.root_only
+def test_a_mount_in_a_mount(caisson, workdir):
+    folder = volume(workdir)
+    (workdir / "inner").mkdir()
+    for user in "0", "1000":
+        done = caisson("run", "--rm", "-u", user, "-v", f"{folder}:/v", "-v", f"{workdir}/inner:/v/in{user}:ro", "host:",
+                       "--", "stat", "-c", "%u", "/v")
+        assert done.stdout.strip() == user, done.stderr
+        assert (folder / f"in{user}").stat().st_uid == OWNER
+
+
+@pytest.mark.root_only
 def test_off_and_require(caisson, workdir):
     folder = volume(workdir)
     done = caisson("run", "--rm", "-u", "1000", "-v", f"{folder}:/v:idmap=off", "host:", "--", "sh", "-c",

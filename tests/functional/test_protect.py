@@ -131,6 +131,38 @@ def test_symbolic_links(caisson, project):
         refused(caisson("run", "--protect", bad, "host:", "true"), "protect")
 
 
+def test_other_mounts_are_left_alone(caisson, project, workdir):
+    """A path that is another mount's is not the bind's to protect."""
+    other = workdir / "other"
+    (other / "deep").mkdir(parents=True)
+    (other / "f").write_text("other")
+    empty = workdir / "empty"
+    empty.mkdir()
+    for options in (("-v", f"{other}:/w/.vscode:ro"), ("-v", f"{other}:/w/.vscode")):
+        done = run(caisson, empty, "cat /w/.vscode/f", *options)
+        assert done.stdout == "other", done.stderr
+    done = run(caisson, project, "cat /w/.git/f", "-v", f"{other}:/w/.git")
+    assert done.stdout == "other", done.stderr
+    done = run(caisson, empty, "stat -f -c %T /w/.claude", "--tmpfs", "/w/.claude")
+    assert done.stdout == "tmpfs\n", done.stderr
+
+
+def test_many_boxes_on_one_directory(caisson, workdir):
+    folder = workdir / "p"
+    folder.mkdir()
+    for _ in range(4):
+        boxes = [caisson.popen("run", "--rm", "-v", f"{folder}:/w", "host:", "true", stderr=subprocess.PIPE)
+                 for _ in range(8)]
+        for box in boxes:
+            error = box.communicate(timeout=60)[1]
+            assert box.returncode == 0, error
+    wait_for(lambda: list(folder.iterdir()) == [])
+
+
+def test_places_without_room(caisson):
+    assert caisson("run", "--rm", "-v", "/proc:/p", "host:", "test", "-e", "/p/self").returncode == 0
+
+
 def test_git_itself(caisson, workdir):
     folder = workdir / "repository"
     folder.mkdir()
