@@ -52,7 +52,8 @@ Result<> use(caisson::Files& files) {
 Result<> watch(caisson::Box& box, caisson::Files& files) {
   auto watch = files.watch("/workspace", true);
   CHECK(watch);
-  auto exec = box.exec({.command = {"sh", "-c", "mkdir -p d/e; echo x > d/e/f; rm d/e/f"}});
+  auto exec =
+      box.exec({.command = {"sh", "-c", "mkdir -p d/e; sleep 0.5; echo x > d/e/f; rm d/e/f"}});
   CHECK(exec && exec->wait());
   bool created = false, removed = false;
   while (!removed) {
