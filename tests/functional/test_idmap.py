@@ -108,9 +108,9 @@ def test_nothing_of_the_hosts_root_is_made(caisson, workdir, user):
     script = ("for u in 0 501 1000; do setpriv --reuid $u --regid $u --clear-groups sh -c "
               "'cp /usr/bin/id /v/suid.$(id -u) && chmod 6755 /v/suid.$(id -u)'; done;"
               "cp /usr/bin/id /v/cap; setcap cap_setuid+ep /v/cap; chown 0:0 /v/cap; chown 501:501 /v/cap; true")
-    done = caisson("run", "--rm", "-u", user, "-v", f"{folder}:/v", "host:", "--", "sh", "-c", script)
+    done = caisson("run", "--rm", "--no-default-protect", "-u", user, "-v", f"{folder}:/v", "host:", "--", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
-    box = caisson.detached("sleep", "100", options=("-u", user, "-v", f"{folder}:/v"))
+    box = caisson.detached("sleep", "100", options=("--no-default-protect", "-u", user, "-v", f"{folder}:/v"))
     caisson("exec", "-u", "0", box, "--", "sh", "-c", script)
     caisson("kill", box, check=True)
     for path in folder.iterdir():
