@@ -56,7 +56,8 @@ struct Capability {
   std::string isolation;  ///< "container", "process"; empty: of the host
   std::string name;       ///< e.g. "files", "limit_memory", "cgroup_memory"
   Proof proof = Proof::kUnavailable;
-  bool required = false;  ///< boxes of the isolation are not started unless it is proved
+  bool required = false;  ///< boxes of the isolation are not started unless it is proved; nor
+                          ///< after any row of it `kFailed`
   std::string detail;     ///< what was broken, why it is unavailable, or how it is done
   std::string hint;       ///< how to have it
   friend bool operator==(const Capability&, const Capability&) = default;

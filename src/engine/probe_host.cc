@@ -78,6 +78,28 @@ Capability try_user_namespaces() {
                   sys::userns_hint(err, sys::userns_switches()));
 }
 
+/// What may forbid user namespaces to ordinary users; a box of root's does not need them.
+Capability look_at_userns_limits() {
+  const sys::UsernsSwitches switches = sys::userns_switches();
+  if (switches.clone_forbidden || switches.none_allowed)
+    return host_row("userns_sysctls", Proof::kUnavailable,
+                    switches.none_allowed ? "user.max_user_namespaces=0"
+                                       : "kernel.unprivileged_userns_clone=0",
+                    sys::userns_hint(switches.none_allowed ? ENOSPC : EPERM, switches));
+  return host_row("userns_sysctls", Proof::kProved, "nothing forbids user namespaces");
+}
+
+Capability look_at_apparmor() {
+  const sys::UsernsSwitches switches = sys::userns_switches();
+  if (switches.apparmor_restricts)
+    return host_row("userns_apparmor", Proof::kUnavailable,
+                    "kernel.apparmor_restrict_unprivileged_userns=1",
+                    sys::userns_hint(EPERM, switches));
+  return host_row("userns_apparmor", Proof::kProved,
+                  switches.apparmor ? "AppArmor does not restrict user namespaces"
+                                    : "AppArmor is not enabled");
+}
+
 Result<Capability> try_subordinate_ids() {
   const container::Facts facts = TRY(container::gather_facts({}));
   if (facts.root)
@@ -156,6 +178,8 @@ Result<std::vector<Capability>> try_host(const Runtime::Impl& runtime,
   for (sys::Controller controller : sys::kAllControllers)
     rows.push_back(try_controller(layout, controller));
   rows.push_back(try_user_namespaces());
+  rows.push_back(look_at_userns_limits());
+  rows.push_back(look_at_apparmor());
   rows.push_back(TRY(try_subordinate_ids()));
   rows.push_back(try_landlock());
   rows.push_back(try_overlay(runtime, container));

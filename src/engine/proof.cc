@@ -71,10 +71,11 @@ std::string proof_key(const Runtime::Impl& runtime, Isolation isolation) {
   return key(runtime, format("proof-{}", to_string(isolation)));
 }
 
+/// What failed, whether it was required or not, is claimed and does not hold.
 std::string unproved(const std::vector<Capability>& rows) {
   std::string names;
   for (const Capability& row : rows)
-    if (row.required && row.proof != Proof::kProved)
+    if (row.proof == Proof::kFailed || (row.required && row.proof != Proof::kProved))
       names += format("{}{} ({})", names.empty() ? "" : ", ", row.name, row.detail);
   return names;
 }

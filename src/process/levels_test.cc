@@ -38,7 +38,9 @@ class Levels : public testing::TestWithParam<int> {
     spec_.access.write = {folder_ + "/w"};
   }
   void TearDown() override {
-    if (!folder_.empty()) ASSERT_EQ(::system(("rm -rf " + folder_).c_str()), 0);
+    if (!folder_.empty()) {
+      ASSERT_EQ(::system(("rm -rf " + folder_).c_str()), 0);
+    }
   }
 
   /// Whether `attempt` succeeds in a process that is confined by a kernel of this level.
@@ -113,7 +115,9 @@ TEST_P(Levels, ThereIsNoNetwork) {
 TEST_P(Levels, SignalsStayInsideFromTheSixth) {
   const pid_t self = ::getpid();
   const bool reached = confined([&] { return ::kill(self, 0) == 0; });
-  if (GetParam() >= 6) EXPECT_FALSE(reached);
+  if (GetParam() >= 6) {
+    EXPECT_FALSE(reached);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Landlock, Levels, testing::Range(1, 8));

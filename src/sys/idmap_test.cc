@@ -26,7 +26,9 @@ void expect_swap(std::uint32_t owner, std::uint32_t user) {
     const std::uint32_t expected = id == owner ? user : id == user ? owner : id;
     ASSERT_EQ(to, expected);
     ASSERT_TRUE(seen.insert(to).second);
-    if (owner < kCount) ASSERT_EQ(mapped(lines, to), id);  // an involution
+    if (owner < kCount) {
+      ASSERT_EQ(mapped(lines, to), id);  // an involution
+    }
   }
   EXPECT_EQ(mapped(lines, owner), user);
   // The kernel refuses lines that overlap on either side.

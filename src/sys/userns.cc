@@ -22,7 +22,9 @@ UsernsSwitches userns_switches() {
     return text && !text->empty() && text->front() == value;
   };
   return {is("/proc/sys/kernel/unprivileged_userns_clone", '0'),
-          is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1')};
+          is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'),
+          is("/sys/module/apparmor/parameters/enabled", 'Y'),
+          is("/proc/sys/user/max_user_namespaces", '0')};
 }
 
 namespace {

@@ -27,10 +27,12 @@ struct IdMap {
 /// The ids a box uses: how many there are, and which id of our namespace is the box's 0.
 constexpr std::uint32_t kIdsPerBox = 65536;
 
-/// What on this host may forbid user namespaces to ordinary users.
+/// What on this host may forbid user namespaces, to ordinary users or to all.
 struct UsernsSwitches {
   bool clone_forbidden = false;     ///< kernel.unprivileged_userns_clone=0 (Debian's)
   bool apparmor_restricts = false;  ///< kernel.apparmor_restrict_unprivileged_userns=1
+  bool apparmor = false;            ///< it is enabled
+  bool none_allowed = false;        ///< user.max_user_namespaces=0
 };
 /// What to do about a user namespace that could not be made; see user_namespaces(7), unshare(2).
 std::string userns_hint(int err, const UsernsSwitches& switches);

@@ -1,6 +1,7 @@
 """`caisson doctor`: what is claimed was attacked, and a defence that is missing is found."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -36,7 +37,8 @@ def test_every_claim_is_proved(caisson):
     if host.IS_ROOT:
         for limit in "memory", "pids", "cpus":
             assert rows["container", f"limit_{limit}"]["proof"] == "proved", rows["container", f"limit_{limit}"]
-    for name in "kernel", "user_namespaces", "landlock", "overlay", "kvm", "cgroup_memory", "idmap_home":
+    for name in ("kernel", "user_namespaces", "userns_sysctls", "userns_apparmor", "landlock", "overlay", "kvm",
+                 "cgroup_memory", "idmap_home"):
         assert ("", name) in rows
     table = caisson("doctor").stdout
     assert "FAILED" not in table and "container" in table and "proved" in table
@@ -86,6 +88,18 @@ def test_bad_words(caisson):
     assert caisson("doctor", "x").returncode == 125
     for name in "mounts", "tracing", "attributes", "unix_sockets", "start":
         assert "several" in caisson("doctor", "--without", name).error_line()
+
+
+@pytest.mark.root_only
+def test_what_is_not_proved_is_not_started_by_root(caisson):
+    """In a mount namespace with a /run/caisson of its own: root's is for the whole machine."""
+    run = f"{caisson.program} run --rm host: true"
+    script = (f"mkdir -p /run/caisson && mount -t tmpfs -o mode=700 none /run/caisson && {run} || exit 99\n"
+              f"for f in /run/caisson/proof-container-*; do printf 'files (read /secret)' > $f; done\n{run}")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=caisson.env, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 125, done
+    assert "files (read /secret)" in done.stderr and "doctor" in done.stderr
 
 
 @pytest.mark.parametrize("found, starts", [("proved\n", True), ("files (read /secret)", False)])
