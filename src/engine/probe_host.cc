@@ -82,10 +82,10 @@ Capability try_user_namespaces() {
 Capability look_at_userns_limits() {
   const sys::UsernsSwitches switches = sys::userns_switches();
   if (switches.clone_forbidden || switches.none_allowed)
-    return host_row("userns_sysctls", Proof::kUnavailable,
-                    switches.none_allowed ? "user.max_user_namespaces=0"
-                                       : "kernel.unprivileged_userns_clone=0",
-                    sys::userns_hint(switches.none_allowed ? ENOSPC : EPERM, switches));
+    return host_row(
+        "userns_sysctls", Proof::kUnavailable,
+        switches.none_allowed ? "user.max_user_namespaces=0" : "kernel.unprivileged_userns_clone=0",
+        sys::userns_hint(switches.none_allowed ? ENOSPC : EPERM, switches));
   return host_row("userns_sysctls", Proof::kProved, "nothing forbids user namespaces");
 }
 
@@ -95,9 +95,9 @@ Capability look_at_apparmor() {
     return host_row("userns_apparmor", Proof::kUnavailable,
                     "kernel.apparmor_restrict_unprivileged_userns=1",
                     sys::userns_hint(EPERM, switches));
-  return host_row("userns_apparmor", Proof::kProved,
-                  switches.apparmor ? "AppArmor does not restrict user namespaces"
-                                    : "AppArmor is not enabled");
+  return host_row(
+      "userns_apparmor", Proof::kProved,
+      switches.apparmor ? "AppArmor does not restrict user namespaces" : "AppArmor is not enabled");
 }
 
 Result<Capability> try_subordinate_ids() {
