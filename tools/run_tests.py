@@ -180,6 +180,8 @@ def readable_copy(user):
     try:
         os.chmod(folder, 0o755)
         shutil.copytree(ROOT / "build/release/bin", folder / "bin")
+        if (ROOT / "build/guest/manifest.json").exists():
+            shutil.copytree(ROOT / "build/guest", folder / "guest", ignore=shutil.ignore_patterns("cache"))
         shutil.copytree(ROOT / "tests", folder / "tests", symlinks=True,
                         ignore=shutil.ignore_patterns("__pycache__"))
         subprocess.run(["chown", "-R", f"{user.name}:", str(folder)], check=True)
@@ -190,7 +192,8 @@ def readable_copy(user):
 
 def run_as_user(passes, suite, user, label, pytest_args):
     with readable_copy(user) as folder:
-        prefix = user.prefix(CAISSON_TEST_BIN=folder / "bin", CI=os.environ.get("CI", ""))
+        prefix = user.prefix(CAISSON_TEST_BIN=folder / "bin", CAISSON_GUEST=folder / "guest",
+                             CI=os.environ.get("CI", ""))
         passes.run(f"{suite}, {label}", suite, folder / "tests", prefix, pytest_args, cwd=folder)
 
 

@@ -28,6 +28,9 @@ struct OpenOptions {
   /// The program that pulls and unpacks. Empty: $CAISSON_FETCH, else beside the running executable,
   /// else the installed one.
   std::string fetch_path;
+  /// The directory of what microVMs boot (docs/formats/guest.md). Empty: $CAISSON_GUEST, else
+  /// beside the shim, else where `./dev guest` puts it.
+  std::string guest_path;
 };
 
 struct ImportOptions {

@@ -18,13 +18,13 @@ namespace caisson {
 
 /// How strongly a box is separated from the host, the weakest first. See docs/isolation.md.
 enum class Isolation {
-  /// Not at all: an ordinary process of the caller's, with an environment, limits and an account of
-  /// its own. What `HostAccess` lists is enforced when anything is listed.
+  /// Not at all: a process of the caller's with limits, an account and `HostAccess` of its own.
   kUnsafeHost,
   /// Landlock, a system-call filter, no_new_privs and no capability: the caller's ids, the host's
   /// paths. Needs neither root nor user namespaces.
   kProcess,
   kContainer,  ///< namespaces, cgroups, a root of its own
+  kMicroVm,    ///< a virtual machine: the same, under a kernel of its own
 };
 
 /// A named set of defaults (capabilities, limits, root access). See docs/profiles.md.

@@ -118,7 +118,7 @@ _caisson() {
     --restart) COMPREPLY=($(compgen -W "no on-failure always" -- "$cur")); return ;;
     --network) COMPREPLY=($(compgen -W "none host" -- "$cur")); return ;;
     --profile) COMPREPLY=($(compgen -W "minimal standard full" -- "$cur")); return ;;
-    --isolation) COMPREPLY=($(compgen -W "host process container" -- "$cur")); return ;;
+    --isolation) COMPREPLY=($(compgen -W "host process container microvm" -- "$cur")); return ;;
     --security|--security-opt)
       COMPREPLY=($(compgen -W "seccomp=unconfined seccomp= no-new-privileges no-new-privileges=false" \
         -- "$cur"))

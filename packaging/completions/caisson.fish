@@ -105,7 +105,7 @@ complete -c caisson -l help -s h -d 'help'
 
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l file -s f -r -d 'a box as YAML or JSON'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l name -x -d 'name for the box'
-complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l isolation -x -a 'host process container' -d 'how strongly the box is separated'
+complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l isolation -x -a 'host process container microvm' -d 'how strongly the box is separated'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l pull -x -a 'missing always never' -d 'when an image is fetched'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l platform -x -a 'linux/amd64 linux/arm64' -d 'for this platform'
 complete -c caisson -n '__fish_seen_subcommand_from run create plan' -l rootfs -x -a 'overlay merged disk' -d 'what layers become'

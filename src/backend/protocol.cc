@@ -26,6 +26,7 @@ json encode_rootfs(const Rootfs& rootfs) {
   for (const HostView& view : rootfs.views) views.push_back(view.path);
   return {{"lowers", spec::encode(rootfs.lowers)},
           {"lower_parent", bytes(rootfs.lower_parent)},
+          {"disk", bytes(rootfs.disk)},
           {"generation", bytes(rootfs.generation)},
           {"written_bytes", rootfs.written_bytes},
           {"strategy", std::string(to_string(rootfs.strategy))},
@@ -43,6 +44,7 @@ Result<Rootfs> decode_rootfs(const json& value) {
   Rootfs rootfs;
   rootfs.lowers = TRY(spec::decode_texts(fields.member("lowers")));
   rootfs.lower_parent = fields.text("lower_parent");
+  rootfs.disk = fields.text("disk");
   rootfs.generation = fields.text("generation");
   rootfs.written_bytes =
       static_cast<std::uint64_t>(fields.integer<std::int64_t>("written_bytes", 0, INT64_MAX));
@@ -61,6 +63,7 @@ Result<Request> decode_start(Fields& fields) {
   StartRequest request;
   request.id = fields.text("id");
   request.layout = {fields.text("home")};
+  request.guest = fields.text("guest");
   request.attach = fields.boolean("attach");
   request.at_rest = fields.boolean("at_rest");
   request.fail_at = fields.integer("fail_at", 0u, UINT_MAX);
@@ -80,6 +83,7 @@ struct Encode {
     json request = {{"op", "start"},
                     {"id", bytes(r.id)},
                     {"home", bytes(r.layout.home)},
+                    {"guest", bytes(r.guest)},
                     {"attach", r.attach},
                     {"at_rest", r.at_rest},
                     {"fail_at", r.fail_at},

@@ -16,7 +16,7 @@
 namespace caisson::backend {
 
 /// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
-constexpr int kProtocolVersion = 4;
+constexpr int kProtocolVersion = 5;
 
 /// The shim's argument when it is to start a container: it prepares one before it is asked.
 constexpr const char* kPrepareContainer = "container";
@@ -42,6 +42,7 @@ struct Layout {
 struct StartRequest {
   std::string id;
   Layout layout;
+  std::string guest;  ///< the directory of what a microVM boots
   BoxSpec spec;
   Rootfs rootfs;
   bool attach = false;

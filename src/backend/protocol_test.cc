@@ -45,7 +45,7 @@ Error refused(json document) {
 }
 
 StartRequest full_start() {
-  StartRequest start{"01hx", {"/home/" + kBinary}, {}, {}, true, true, 7};
+  StartRequest start{"01hx", {"/home/" + kBinary}, "/guest" + kBinary, {}, {}, true, true, 7};
   start.spec.source = "dir:/" + kBinary;
   start.spec.command = {"sh", "-c", kBinary, ""};
   start.spec.env = {{"A", kBinary}, {"B=", ""}, {"\xfe", "x"}};
@@ -56,6 +56,7 @@ StartRequest full_start() {
   start.spec.security.seccomp_policy = "{}";
   start.rootfs = {{"/lower/" + kBinary, "/b"},
                   "/parent" + kBinary,
+                  "/disk" + kBinary,
                   "01generation",
                   12345,
                   RootfsStrategy::kMerged,

@@ -83,6 +83,9 @@ class Sandbox {
   /// True once every process of the sandbox is gone.
   virtual bool gone() const = 0;
 
+  /// What happened to its processes cannot be known any more.
+  virtual bool lost() const { return false; }
+
   /// Stops every process where it is; returns when all stand still. `freeze_timeout`.
   virtual Result<> pause() = 0;
   virtual Result<> resume() = 0;

@@ -22,9 +22,9 @@ Result<backend::Started> Container::start() {
   const sys::CgroupLayout& layout = preparation_.cgroups;
   Facts& facts = preparation_.facts;
   std::vector<std::string> warnings;
-  if (facts.root)
+  if (facts.root && !facts.own_kernel)
     range_ = TRY(claim_ids(options_.id));
-  else
+  else if (!facts.root)
     TRY(find_box_user(spec(), options_.rootfs, options_.data, facts, warnings));
   TRY(protect());
   plan_ = TRY(make_plan(spec(), options_.rootfs, facts, options_.data, range_.first));

@@ -36,10 +36,10 @@ class Planner final {
     add(JoinCgroups{});
     add(PrivateMounts{});
     if (rootfs_.strategy == RootfsStrategy::kMerged)
-      add(MountMerged{data_, writable_name(rootfs_), plan_.facts.root});
+      add(MountMerged{data_, writable_name(rootfs_), maps_ids()});
     else
       add(MountRoot{rootfs_.lowers, rootfs_.lower_parent, data_, writable_name(rootfs_),
-                    plan_.facts.root});
+                    maps_ids()});
     views();
     proc_and_sys();
     dev();
@@ -54,6 +54,7 @@ class Planner final {
 
  private:
   void add(Step step) { plan_.steps.push_back(std::move(step)); }
+  bool maps_ids() const { return plan_.facts.root && !plan_.facts.own_kernel; }
 
   MountFs tmpfs(const std::string& target, std::optional<std::uint64_t> size,
                 std::optional<std::uint64_t> inodes, const std::string& mode,
@@ -73,7 +74,7 @@ class Planner final {
 
   void views() {
     for (const HostView& view : rootfs_.views)
-      add(MountBind{view.path, view.path, {.read_only = true}, plan_.facts.root, IdMapping::kOff});
+      add(MountBind{view.path, view.path, {.read_only = true}, maps_ids(), IdMapping::kOff});
   }
 
   void proc_and_sys() {
@@ -124,7 +125,7 @@ class Planner final {
         add(MountBind{m.source,
                       m.target,
                       {.read_only = m.read_only},
-                      plan_.facts.root,
+                      maps_ids(),
                       m.read_only ? IdMapping::kOff : m.idmap,
                       true});
     }

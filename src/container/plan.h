@@ -23,6 +23,8 @@ struct Facts {
   std::vector<sys::IdRange> subuids, subgids;  ///< of an ordinary user
   bool unified_cgroup = false;                 ///< memory and pids are on cgroup v2
   bool exposed_program = false;                ///< ids of a box may have a right to change it
+  /// The kernel is the box's alone: its ids are the kernel's own, and no mount is mapped.
+  bool own_kernel = false;
   /// Of an ordinary user: the box's user, and that it is to have the caller's ids because a bind
   /// belongs to the caller.
   std::uint32_t user_uid = 0, user_gid = 0;

@@ -130,6 +130,16 @@ Result<std::string> find_fetch(const OpenOptions& options) {
                       "fetch_missing", "CAISSON_FETCH");
 }
 
+std::string find_guest(const OpenOptions& options, const std::string& shim) {
+  std::string asked = first_of(options.guest_path, "CAISSON_GUEST");
+  if (!asked.empty()) return asked;
+  const std::string beside = shim.substr(0, shim.rfind('/') + 1);
+  for (const char* place : {"guest", "../../guest"})  // installed; of a build
+    if (std::string path = beside + place; ::access((path + "/manifest.json").c_str(), R_OK) == 0)
+      return path;
+  return {};
+}
+
 std::string boot_id() {
   Result<std::string> id = read_file("/proc/sys/kernel/random/boot_id", 256);
   return id ? id->substr(0, id->find('\n')) : "";

@@ -19,6 +19,8 @@ namespace caisson::engine {
 Result<backend::Layout> open_layout(const OpenOptions& options);
 /// The shim program. Errors: `shim_missing`.
 Result<std::string> find_shim(const OpenOptions& options);
+/// The directory of what microVMs boot; empty when there is none.
+std::string find_guest(const OpenOptions& options, const std::string& shim);
 /// The program that pulls. Errors: `fetch_missing`.
 Result<std::string> find_fetch(const OpenOptions& options);
 /// Marks a directory whose entries have nothing to do with each other, boxes or trees: ext2/3/4

@@ -9,29 +9,36 @@
 
 namespace caisson {
 
+Result<std::string> engine::disk_of(const Runtime::Impl& runtime, const std::string& image_id,
+                                    const Rootfs& layers) {
+  const std::string folder = runtime.path("disks");
+  if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", folder);
+  backend::DiskRequest request;
+  request.directory = folder;
+  request.name = std::string(spec::hex_of(image_id)) + ".ext4";
+  request.digest = image_id;
+  request.lower_parent = layers.lower_parent;
+  request.lowers = layers.lowers;
+  std::string path = folder + "/" + request.name;
+  if (::access(path.c_str(), R_OK) == 0) return path;
+  if (Result<> made = engine::ask_shim(runtime, request); !made) {
+    return with_context(engine::missing_layer(layers).value_or(made.error()), "make disk of image");
+  }
+  return path;
+}
+
 Result<std::string> Images::disk(std::string_view reference) {
   const Runtime::Impl& runtime = *impl_->runtime;
   const engine::FoundImage found = TRY(engine::find_image(runtime, reference));
   if (found.row.layers.empty())
     return make_error(Code::kInvalidArgument, "image_empty",
                       format("make disk of image '{}': the image has no layer", reference));
-  const std::string folder = runtime.path("disks");
-  if (::mkdir(folder.c_str(), 0700) < 0 && errno != EEXIST)
-    return sys_error("create directory", folder);
-  backend::DiskRequest request;
-  request.directory = folder;
-  request.name = std::string(spec::hex_of(found.row.id)) + ".ext4";
-  request.digest = found.row.id;
-  request.lower_parent = runtime.path("layers");
+  Rootfs layers{.lower_parent = runtime.path("layers")};
   for (const store::LayerRow& layer : found.row.layers)
-    request.lowers.emplace(request.lowers.begin(), spec::hex_of(layer.chain_id));
-  std::string path = folder + "/" + request.name;
-  if (::access(path.c_str(), R_OK) == 0) return path;
-  if (Result<> made = engine::ask_shim(runtime, request); !made) {
-    const Rootfs layers{.lowers = request.lowers, .lower_parent = request.lower_parent};
-    return with_context(engine::missing_layer(layers).value_or(made.error()),
-                        format("make disk of image '{}'", reference));
-  }
+    layers.lowers.emplace(layers.lowers.begin(), spec::hex_of(layer.chain_id));
+  Result<std::string> path = engine::disk_of(runtime, found.row.id, layers);
+  if (!path) return with_context(std::move(path).error(), format("image '{}'", reference));
   return path;
 }
 

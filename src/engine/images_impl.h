@@ -53,6 +53,9 @@ Result<std::string> rootfs_json_of(const Runtime::Impl& runtime, const store::Im
                                    RootfsStrategy strategy);
 /// The root of a box that has an image. Errors: `state_corrupt`.
 Result<Rootfs> rootfs_of(const Runtime::Impl& runtime, const store::BoxRow& row);
+/// The image as an ext4, made when there is none yet: the file's path.
+Result<std::string> disk_of(const Runtime::Impl& runtime, const std::string& image_id,
+                            const Rootfs& layers);
 /// Why the use of an image may have failed: `image_damaged` when a layer is missing, else absent.
 std::optional<Error> missing_layer(const Rootfs& rootfs);
 

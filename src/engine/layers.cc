@@ -13,6 +13,7 @@
 #include "engine/record.h"
 #include "image/flatten.h"
 #include "image/rootfs.h"
+#include "spec/effective.h"
 #include "spec/image_ref.h"
 #include "sys/tree.h"
 
@@ -94,8 +95,18 @@ Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
 
 Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const BoxSpec& spec) {
-  if (!row.image.empty()) return BoxRoot{TRY(rootfs_of(runtime, row)), {}};
-  if (spec.isolation != Isolation::kContainer) {
+  if (!row.image.empty()) {
+    BoxRoot root{TRY(rootfs_of(runtime, row)), {}};
+    if (spec.isolation != Isolation::kMicroVm) return root;
+    root.rootfs.disk = TRY(disk_of(runtime, row.image, root.rootfs));
+    root.rootfs.strategy = RootfsStrategy::kOverlay;  // inside, of the disk and what is written
+    return root;
+  }
+  if (spec.isolation == Isolation::kMicroVm)
+    return make_error(Code::kUnimplemented, "isolation_unsupported",
+                      format("find root of '{}': a microVM boots an image", spec.source),
+                      "give an image, or use --isolation container");
+  if (!spec::has_own_root(spec.isolation)) {
     BoxRoot none;
     none.rootfs.workdir = runtime.layout.box(row.id) + "/workspace";
     return none;
@@ -107,6 +118,9 @@ Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
 
 Result<> require_layers(const BoxSpec& spec, std::string_view action) {
   if (spec.isolation == Isolation::kContainer) return {};
+  if (spec.isolation == Isolation::kMicroVm)
+    return make_error(Code::kUnimplemented, "isolation_unsupported",
+                      format("{} box: not yet of a microVM", action), "use --isolation container");
   return make_error(Code::kUnimplemented, "isolation_unsupported",
                     format("{} box: one of the isolation '{}' has no files of its own", action,
                            to_string(spec.isolation)),

@@ -16,6 +16,7 @@
 #include "image/rootfs.h"
 #include "init/limits.h"
 #include "process/process.h"
+#include "spec/effective.h"
 #include "spec/seccomp_policy.h"
 #include "spec/state_json.h"
 
@@ -57,7 +58,9 @@ Result<Box> Runtime::create(const BoxSpec& spec) {
   }
   if (spec.security.seccomp == SeccompMode::kCustom)
     TRY(parse_seccomp_policy(spec.security.seccomp_policy));
-  if (init::limits_need_host(spec)) TRY(init::check_limits(spec, TRY(sys::detect_cgroups())));
+  // In a guest they are the guest's own kernel's.
+  if (spec.isolation != Isolation::kMicroVm && init::limits_need_host(spec))
+    TRY(init::check_limits(spec, TRY(sys::detect_cgroups())));
   store::BoxRow row = TRY(engine::new_row(real));
   row.image = image.id;
   row.rootfs_json = image.rootfs_json;
@@ -93,15 +96,18 @@ namespace {
 Result<std::string> describe_plan(const Runtime::Impl& runtime, const BoxSpec& spec,
                                   const Rootfs& rootfs) {
   const sys::CgroupLayout cgroups = TRY(sys::detect_cgroups());
-  if (spec.isolation != Isolation::kContainer)
+  if (!spec::has_own_root(spec.isolation))
     return process::describe(
         TRY(process::make_plan(spec, process::gather_facts(), runtime.layout.box("<id>"))));
-  const container::Facts facts = TRY(container::gather_facts(cgroups));
+  container::Facts facts = TRY(container::gather_facts(cgroups));
+  facts.own_kernel = spec.isolation == Isolation::kMicroVm;  // and there the agent is root
+  facts.root = facts.root || facts.own_kernel;
   constexpr std::uint32_t kExampleIds = 0x70000000;
   const BoxSpec shown = TRY(engine::with_planned_volumes(runtime, spec));
-  container::Plan plan = TRY(container::make_plan(shown, rootfs, facts, runtime.layout.box("<id>"),
-                                                  facts.root ? kExampleIds : 0));
-  plan.warnings = TRY(init::check_limits(spec, cgroups));
+  container::Plan plan =
+      TRY(container::make_plan(shown, rootfs, facts, runtime.layout.box("<id>"),
+                               facts.root && !facts.own_kernel ? kExampleIds : 0));
+  if (!facts.own_kernel) plan.warnings = TRY(init::check_limits(spec, cgroups));
   return container::describe(plan);
 }
 

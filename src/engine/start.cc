@@ -75,6 +75,8 @@ Result<StartedBox> launch(const Runtime::Impl& runtime, const store::BoxRow& row
   backend::StartRequest request;
   request.id = row.id;
   request.layout = runtime.layout;
+  if (spec.isolation == Isolation::kMicroVm)
+    request.guest = find_guest(runtime.options, TRY(find_shim(runtime.options)));
   request.spec = TRY(with_volume_paths(runtime, std::move(spec)));
   BoxRoot root = TRY(root_of(runtime, row, request.spec));
   request.rootfs = std::move(root.rootfs);

@@ -5,6 +5,8 @@
 
 #include <memory>
 
+#include "spec/effective.h"
+
 namespace caisson::engine {
 namespace {
 
@@ -31,7 +33,7 @@ Result<BoxSpec> with_real_sources(BoxSpec spec) {
     if (mount.type != MountType::kBind) continue;
     const bool same = mount.source == mount.target || mount.source == mount.target + "/";
     mount.source = TRY(real_path(mount.source, "bind source"));
-    if (same && spec.isolation != Isolation::kContainer) mount.target = mount.source;
+    if (same && !caisson::spec::has_own_root(spec.isolation)) mount.target = mount.source;
   }
   for (auto* paths : {&spec.access.read, &spec.access.write, &spec.access.execute})
     for (std::string& path : *paths) path = TRY(real_path(path, "allowed path"));

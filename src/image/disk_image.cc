@@ -133,6 +133,13 @@ bool says(const Error& error, std::string_view text) {
   return error.message.find(text) != std::string::npos;
 }
 
+Error as_disk_full(Error error) {
+  if (!says(error, "No space left on device")) return error;
+  error.code = Code::kResourceExhausted;
+  error.reason = "disk_full";
+  return error;
+}
+
 Result<> fill(const Tools& tools, const DiskImage& image, const std::string& tree,
               const std::string& partial) {
   Need need;
@@ -144,14 +151,7 @@ Result<> fill(const Tools& tools, const DiskImage& image, const std::string& tre
     ::unlink(partial.c_str());
     made = make_ext4(tools, image, tree, partial, need);
   }
-  if (!made) {
-    Error error = std::move(made).error();
-    if (says(error, "No space left on device")) {
-      error.code = Code::kResourceExhausted;
-      error.reason = "disk_full";
-    }
-    return error;
-  }
+  if (!made) return as_disk_full(std::move(made).error());
   const Fd file = TRY(open_fd(partial, O_RDONLY | O_NOFOLLOW));
   if (::fchmod(file.get(), 0444) < 0 || ::fsync(file.get()) < 0) return sys_error("keep", partial);
   return {};
@@ -185,12 +185,45 @@ Result<> make_disk_image(const DiskImage& image) {
   return {};
 }
 
+namespace {
+
+Result<std::string> find_qemu_img(const std::string& path) {
+  std::string program = find_program("qemu-img");
+  if (!program.empty()) return program;
+  return make_error(Code::kFailedPrecondition, "qemu_img_missing",
+                    format("make disk '{}': there is no qemu-img", path),
+                    "install the package qemu-utils");
+}
+
+}  // namespace
+
+Result<> make_empty_disk(const std::string& path, std::uint64_t bytes) {
+  const std::string mke2fs = find_program("mke2fs");
+  if (mke2fs.empty())
+    return make_error(Code::kFailedPrecondition, "mke2fs_missing",
+                      format("make disk '{}': there is no mke2fs", path),
+                      "install the package e2fsprogs");
+  const std::string qemu_img = TRY(find_qemu_img(path));
+  const std::string raw = path + ".raw";
+  ScopeExit clear([&] { ::unlink(raw.c_str()); });
+  {
+    const Fd file = TRY(open_fd(raw, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+    if (::ftruncate(file.get(), static_cast<off_t>(bytes)) < 0) return sys_error("size", raw);
+  }
+  // The journal is small and the tables are made by the guest's kernel as they are needed: an empty
+  // disk takes little on the host.
+  Result<> made = run_tool({mke2fs, "-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=4", "-O",
+                            "^resize_inode,^metadata_csum_seed,^orphan_file", "-E",
+                            "lazy_itable_init=1,lazy_journal_init=1,nodiscard", raw});
+  if (made)
+    made = run(
+        {qemu_img, "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=65536", raw, path},
+        {"LC_ALL=C"});
+  return made ? made : as_disk_full(made.error());
+}
+
 Result<> make_qcow2_overlay(const std::string& base, const std::string& path) {
-  const std::string program = find_program("qemu-img");
-  if (program.empty())
-    return make_error(Code::kFailedPrecondition, "qemu_img_missing",
-                      format("make disk overlay '{}': there is no qemu-img", path),
-                      "install the package qemu-utils");
+  const std::string program = TRY(find_qemu_img(path));
   // "file:" keeps what stands before a colon of the name from being taken for a protocol.
   return run(
       {program, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "file:" + base, "file:" + path},

@@ -1,6 +1,7 @@
 // Disk images: an image's root as one ext4 file, and copy-on-write overlays of it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -26,5 +27,9 @@ Result<> make_disk_image(const DiskImage& image);
 /// A qcow2 file (qemu-img(1)) on top of the raw image `base`, which it names by its absolute path.
 /// Errors: `qemu_img_missing`, `program_failed`.
 Result<> make_qcow2_overlay(const std::string& base, const std::string& path);
+
+/// A qcow2 file that holds an empty ext4 of `bytes`, with a journal, for a guest to write. Errors:
+/// `mke2fs_missing`, `qemu_img_missing`, `disk_full`, `program_failed`.
+Result<> make_empty_disk(const std::string& path, std::uint64_t bytes);
 
 }  // namespace caisson::image

@@ -31,6 +31,7 @@ ExitReason reason_of_exit(const EndingFacts& facts, int code) {
 
 ExitInfo judge(const EndingFacts& facts) {
   ExitInfo info;
+  if (facts.lost && !facts.wait_status && !facts.ended_by_us) return info;
   // Without a status the box's init was killed, and the kernel killed the rest with it.
   const int status = facts.wait_status.value_or(SIGKILL);
   if (WIFEXITED(status)) {

@@ -14,6 +14,7 @@
 #include "process/process.h"
 #include "shim/shim.h"
 #include "sys/socket.h"
+#include "vm/microvm.h"
 
 namespace caisson::shim {
 
@@ -38,6 +39,7 @@ Result<> Shim::start() {
 
 Result<std::unique_ptr<backend::Sandbox>> Shim::make_sandbox() {
   const std::string data = box_.layout.box(box_.id);
+  if (box_.spec.isolation == Isolation::kMicroVm) return vm::make_microvm({box_, data});
   if (box_.spec.isolation != Isolation::kContainer)
     return process::make_process({box_.id, box_.spec, data, box_.layout.cache(), kClaim,
                                   box_.fail_at, box_.trial.value_or(backend::Trial{})});
@@ -122,6 +124,7 @@ void Shim::on_event(const ProcessEvent& event) {
   if (done_) return;
   processes_[kMainProcess].facts.wait_status = event.status;
   main_ended_ns_ = boot_ns();
+  update_room();
   end_sandbox();
 }
 
@@ -307,6 +310,7 @@ void Shim::finish() {
   health_pipe_.reset();
   if (main_ended_ns_ == 0) main_ended_ns_ = boot_ns();
   EndingFacts facts = processes_[kMainProcess].facts;
+  facts.lost = sandbox_->lost();
   facts.oom_killed = sandbox_->oom_kills() > 0;
   facts.fork_refused = sandbox_->pid_limit_hits() > 0;
   facts.disk_limited = box_.spec.limits.disk_bytes.has_value();

@@ -98,6 +98,8 @@ void Shim::update_room() {
     const auto process = processes_.find(id);
     if (id != kMainProcess && process != processes_.end() && process->second.started_ns == 0)
       room = 0;  // its client has not been told of it yet
+    // What has ended is read to its end.
+    if (id == kMainProcess && main_ended_ns_ != 0) room = UINT64_MAX;
     carrier->output->set_room(room);
   }
 }

@@ -10,6 +10,11 @@
 
 namespace caisson::spec {
 
+/// The others see the host's files.
+constexpr bool has_own_root(Isolation isolation) {
+  return isolation == Isolation::kContainer || isolation == Isolation::kMicroVm;
+}
+
 /// The limits of the spec; those it leaves open are the profile's.
 Limits effective_limits(const BoxSpec& spec);
 bool effective_read_only_root(const BoxSpec& spec);

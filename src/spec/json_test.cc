@@ -156,7 +156,7 @@ TEST(SpecJson, RefusesWrongTypes) {
                           R"({"mounts":[{"type":"bind"}]})",
                           R"({"mounts":[1]})",
                           R"({"mounts":[{"type":"bind","target":"/a","mode":4294967296}]})",
-                          R"({"isolation":"microvm"})",
+                          R"({"isolation":"confidential"})",
                           R"({"name":{"base64":"x"}})",
                           R"({"name":{"base64":1}})",
                           R"({"name":{"base64":"QQ==","x":1}})",

@@ -6,7 +6,8 @@ namespace spec {
 std::span<const Name<Isolation>> names(Isolation) {
   static constexpr Name<Isolation> kNames[] = {{Isolation::kUnsafeHost, "host"},
                                                {Isolation::kProcess, "process"},
-                                               {Isolation::kContainer, "container"}};
+                                               {Isolation::kContainer, "container"},
+                                               {Isolation::kMicroVm, "microvm"}};
   return kNames;
 }
 

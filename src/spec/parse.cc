@@ -120,9 +120,8 @@ Result<OutputLimit> parse_output_limit(std::string_view text) {
 }
 
 Result<Isolation> parse_isolation(std::string_view text) {
-  for (std::string_view later : {"microvm", "confidential"})
-    if (text == later)
-      return not_in_this_version("isolation_unknown", "isolation", later, "use container");
+  if (text == "confidential")
+    return not_in_this_version("isolation_unknown", "isolation", text, "use microvm");
   return parse_name<Isolation>(text, "isolation_unknown", "isolation");
 }
 

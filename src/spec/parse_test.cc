@@ -116,7 +116,7 @@ TEST(ParseWords, Isolation) {
   EXPECT_EQ(parse_isolation("container").value(), Isolation::kContainer);
   EXPECT_EQ(parse_isolation("process").value(), Isolation::kProcess);
   EXPECT_EQ(parse_isolation("host").value(), Isolation::kUnsafeHost);
-  for (const char* later : {"microvm", "confidential"}) {
+  for (const char* later : {"confidential"}) {
     expect_fault(parse_isolation(later), "isolation_unknown", later, Code::kUnimplemented);
     EXPECT_NE(parse_isolation(later).error().message.find("is not in this version"),
               std::string::npos);

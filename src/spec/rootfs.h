@@ -21,6 +21,8 @@ struct Rootfs {
   std::vector<std::string> lowers;
   /// `<home>/layers`: one id-mapped mount shows all lowers that are in it.
   std::string lower_parent;
+  /// For a guest: what `lowers` hold as an ext4 image, absolute; empty: none.
+  std::string disk;
   /// What distinguishes the writable layer from earlier ones of the box; empty: the first.
   std::string generation;
   std::uint64_t written_bytes = 0;  ///< what lowers hold that boxes wrote: counts as the box's own

@@ -62,6 +62,16 @@ Result<> check_without_namespaces(const BoxSpec& spec) {
   return {};
 }
 
+/// What a guest cannot have from its host.
+Result<> check_with_own_kernel(const BoxSpec& spec) {
+  if (spec.network != Network::kNone)
+    return unsupported(spec, "the host's network", "leave --network out");
+  for (const Mount& mount : spec.mounts)
+    if (mount.type != MountType::kTmpfs)
+      return unsupported(spec, format("mount at {}", quote(mount.target)));
+  return {};
+}
+
 Result<> check_capabilities(const SecurityOptions& security) {
   for (const auto* names : {&security.cap_add, &security.cap_drop})
     for (const std::string& name : *names) {
@@ -80,13 +90,14 @@ Result<> check_isolation(const BoxSpec& spec) {
   TRY(check_access(spec.access));
   TRY(check_capabilities(spec.security));
   for (const std::string& path : spec.protect) TRY(check_protected(path));
-  if (spec.isolation != Isolation::kContainer) return check_without_namespaces(spec);
+  if (!has_own_root(spec.isolation)) return check_without_namespaces(spec);
   if (!spec.access.empty())
     return make_error(
         Code::kUnimplemented, "isolation_unsupported",
-        "validate allowed paths and ports: the isolation 'container' has a root of its own",
+        format("validate allowed paths and ports: the isolation '{}' has a root of its own",
+               to_string(spec.isolation)),
         "show it paths with --allow-ro, --allow-rw or -v, or use --isolation process");
-  return {};
+  return spec.isolation == Isolation::kMicroVm ? check_with_own_kernel(spec) : Result<>();
 }
 
 }  // namespace caisson::spec

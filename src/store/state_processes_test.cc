@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/fd.h"
 #include "store/sqlite.h"
 #include "store/state.h"
 
@@ -96,11 +97,20 @@ TEST_F(StateProcessesTest, OneOfManyWinsATransition) {
 
 TEST_F(StateProcessesTest, AKilledWriterLeavesWholeRows) {
   for (int round = 0; round < 15; ++round) {
+    const Pipe written = make_pipe().value();
     const pid_t child = ::fork();
     if (child == 0) {
       auto state = State::open(home_);
-      for (int i = 0; state; ++i) static_cast<void>(state->insert(row(round, i)));
+      for (int i = 0; state; ++i) {
+        static_cast<void>(state->insert(row(round, i)));
+        if (i == 0) static_cast<void>(write_all(written.write.get(), "x", "pipe"));
+      }
       ::_exit(1);
+    }
+    // Some are killed while they open the state, some while they write.
+    char byte = 0;
+    if (round % 2 == 1) {
+      ASSERT_EQ(::read(written.read.get(), &byte, 1), 1);
     }
     ::usleep(static_cast<useconds_t>(1000 * (1 + round * 3)));
     ::kill(child, SIGKILL);

@@ -16,7 +16,7 @@ BAD_RUNS = [
     (("run", "dir:relative/missing", "true"), "/relative/missing"),
     (("run", "dir:/no/such/dir", "true"), "/no/such/dir"),
     (("run", "docker://Alpine", "true"), "alpine"),
-    (("run", "--isolation", "microvm", "host:", "true"), "microvm"),
+    (("run", "--isolation", "confidential", "host:", "true"), "confidential"),
     (("run", "--isolation", "steel", "host:", "true"), "steel"),
     (("run", "--memory", "64x", "host:", "true"), "64x"),
     (("run", "--memory", "-1", "host:", "true"), "-1"),

@@ -210,7 +210,7 @@ def test_boxes_are_known_to_later_processes(caisson, box):
 
 def test_nothing_is_claimed_that_is_not_done(caisson):
     """A limit or choice that cannot be had is refused or named, never passed over in silence."""
-    for words in (("--isolation", "microvm"), ("--network", "public"), ("--security", "apparmor=x"), ("--pids", "0"),
+    for words in (("--isolation", "confidential"), ("--network", "public"), ("--security", "apparmor=x"), ("--pids", "0"),
                   ("--security", "seccomp=/no/such/file")):
         done = caisson("run", "--rm", *words, "host:", "true")
         assert done.returncode == 125, words

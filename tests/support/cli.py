@@ -45,6 +45,8 @@ class Caisson:
         self.home = str(home)
         self.env = {"PATH": PATH, "LANG": "C.UTF-8", "CAISSON_HOME": self.home,
                     "HOME": os.path.expanduser("~")}
+        if "CAISSON_GUEST" in os.environ:
+            self.env["CAISSON_GUEST"] = os.environ["CAISSON_GUEST"]
         self.ids = set()  # every box id seen in this home
 
     def __call__(self, *arguments, input=None, timeout=60, env=None, binary=False, check=False,

@@ -15,6 +15,20 @@ def bin_dir():
     return Path(os.environ.get("CAISSON_TEST_BIN", default))
 
 
+def guest_dir():
+    """The folder of what microVMs boot."""
+    return Path(os.environ.get("CAISSON_GUEST", bin_dir().parents[1] / "guest"))
+
+
+def missing_guest():
+    """Why no microVM can be started here, or None."""
+    if not (guest_dir() / "manifest.json").exists():
+        return f"'{guest_dir()}' has no manifest.json: run ./dev guest"
+    if not shutil.which("qemu-system-x86_64"):
+        return "qemu-system-x86_64 is not installed"
+    return None
+
+
 def missing_subuid():
     """Why this user has no subordinate ids, or None."""
     if IS_ROOT:

@@ -1,0 +1,166 @@
+#include "agent/machine.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <linux/reboot.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace caisson::agent {
+namespace {
+
+Result<> make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST)
+    return sys_error("create directory", path);
+  return {};
+}
+
+Result<> mount_at(const char* source, const std::string& target, const char* type,
+                  unsigned long flags = 0, const char* options = "") {
+  TRY(make_directory(target));
+  if (::mount(source, target.c_str(), type, flags, options) < 0)
+    return sys_error(format("mount {} on", type), target);
+  return {};
+}
+
+std::vector<std::string> names_in(const char* path) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path), ::closedir);
+  while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr)
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  return names;
+}
+
+/// One line of a file of sysfs.
+std::string line_of(const std::string& path) {
+  std::string text = read_file(path, 4096).value_or("");
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\0')) text.pop_back();
+  return text;
+}
+
+/// Devices appear while the machine runs: those of a driver that was loaded a moment ago too.
+Result<> await(const std::function<bool()>& is_there, std::string_view reason,
+               std::string_view what) {
+  constexpr std::int64_t kPatience = 5'000'000'000;
+  const std::int64_t begun = boot_ns();
+  while (!is_there()) {
+    if (boot_ns() - begun > kPatience)
+      return make_error(Code::kUnavailable, std::string(reason),
+                        format("find {}: it did not appear within 5 s", what));
+    ::usleep(1000);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> mount_basics() {
+  constexpr const char* kNewRoot = "/newroot";
+  TRY(mount_at("tmpfs", kNewRoot, "tmpfs", 0, "mode=755"));
+  const std::string root = kNewRoot;
+  TRY(mount_at("devtmpfs", root + "/dev", "devtmpfs"));
+  TRY(mount_at("proc", root + "/proc", "proc"));
+  TRY(mount_at("sysfs", root + "/sys", "sysfs"));
+  TRY(mount_at("tmpfs", root + "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"));
+  TRY(mount_at("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"));
+  TRY(mount_at("cgroup2", root + "/sys/fs/cgroup", "cgroup2"));
+  TRY(make_directory(root + "/modules"));
+  if (::mount("/modules", (root + "/modules").c_str(), nullptr, MS_BIND, nullptr) < 0)
+    return sys_error("bind", "/modules");
+  if (::chdir(kNewRoot) < 0 || ::mount(".", "/", nullptr, MS_MOVE, nullptr) < 0 ||
+      ::chroot(".") < 0 || ::chdir("/") < 0)
+    return sys_error("move the root to", kNewRoot);
+  return make_directory("/run/caisson");
+}
+
+Result<> load_modules(const std::string& list) {
+  const std::string names = TRY(read_file(list));
+  const std::string folder = list.substr(0, list.rfind('/') + 1);
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t end = std::min(names.find('\n', at), names.size());
+    const std::string name = names.substr(at, end - at);
+    at = end + 1;
+    if (name.empty()) continue;
+    const Fd module = TRY(open_fd(folder + name, O_RDONLY));
+    if (::syscall(SYS_finit_module, module.get(), "", 0) < 0 && errno != EEXIST)
+      return sys_error("load module", name);
+  }
+  return {};
+}
+
+Result<Fd> open_port(const std::string& name) {
+  constexpr const char* kPorts = "/sys/class/virtio-ports";
+  Result<Fd> port = Fd();
+  const auto find = [&] {
+    for (const std::string& entry : names_in(kPorts))
+      if (line_of(format("{}/{}/name", kPorts, entry)) == name)
+        port = open_fd("/dev/" + entry, O_RDWR | O_NONBLOCK);
+    return port && *port;
+  };
+  TRY(await(find, "port_missing", format("port '{}'", name)));
+  return port;
+}
+
+Result<> mount_disk(const std::string& serial, const std::string& target, bool read_only) {
+  std::string device;
+  const auto find = [&] {
+    for (const std::string& entry : names_in("/sys/block"))
+      if (line_of(format("/sys/block/{}/serial", entry)) == serial) device = "/dev/" + entry;
+    return !device.empty() && ::access(device.c_str(), F_OK) == 0;
+  };
+  TRY(await(find, "disk_missing", format("disk '{}'", serial)));
+  TRY(make_directory(target));
+  const unsigned long flags = MS_NODEV | (read_only ? MS_RDONLY : 0);
+  if (::mount(device.c_str(), target.c_str(), "ext4", flags, read_only ? "noload" : "") < 0)
+    return sys_error("mount disk on", target);
+  return {};
+}
+
+Result<> mount_share(const std::string& tag, const std::string& target) {
+  return mount_at(tag.c_str(), target, "virtiofs", MS_NODEV | MS_NOSUID);
+}
+
+Result<> set_clock(std::int64_t since_epoch_ns) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const timespec now{static_cast<time_t>(since_epoch_ns / kSecond),
+                     static_cast<long>(since_epoch_ns % kSecond)};
+  if (::clock_settime(CLOCK_REALTIME, &now) < 0) return sys_error("set clock", "");
+  return {};
+}
+
+Result<> seed_random(const std::string& bytes) {
+  const Fd random = TRY(open_fd("/dev/urandom", O_RDWR));
+  std::vector<char> request(sizeof(rand_pool_info) + bytes.size());
+  auto* info = reinterpret_cast<rand_pool_info*>(request.data());
+  info->entropy_count = static_cast<int>(bytes.size() * 8);
+  info->buf_size = static_cast<int>(bytes.size());
+  std::memcpy(info->buf, bytes.data(), bytes.size());
+  if (::ioctl(random.get(), RNDADDENTROPY, info) < 0) return sys_error("seed", "/dev/urandom");
+  if (::ioctl(random.get(), RNDRESEEDCRNG) < 0) return sys_error("reseed", "/dev/urandom");
+  return {};
+}
+
+Result<> set_hostname(const std::string& name) {
+  if (::sethostname(name.data(), name.size()) < 0) return sys_error("set hostname", name);
+  return {};
+}
+
+void power_off() {
+  ::sync();
+  ::reboot(RB_POWER_OFF);
+}
+
+}  // namespace caisson::agent

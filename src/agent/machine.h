@@ -1,0 +1,36 @@
+// What the first process of a guest does for the machine: file systems, modules, clock, randomness.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/fd.h"
+
+namespace caisson::agent {
+
+/// Mounts what every program expects, and moves the root from the initramfs to a tmpfs:
+/// pivot_root(2) cannot leave the former.
+Result<> mount_basics();
+
+/// Loads the modules that the file `list` names, one a line, in that order; those that are there
+/// already are passed over.
+Result<> load_modules(const std::string& list);
+
+/// The virtio-serial port of that name, once it is there. `port_missing` after five seconds.
+Result<Fd> open_port(const std::string& name);
+
+/// The disk with that serial number, mounted as ext4. `disk_missing` after five seconds.
+Result<> mount_disk(const std::string& serial, const std::string& target, bool read_only);
+/// The host's shared file system (virtiofs).
+Result<> mount_share(const std::string& tag, const std::string& target);
+
+Result<> set_clock(std::int64_t since_epoch_ns);
+/// Adds the bytes to the pool of the kernel's generator, counted, and has it start anew
+/// (random(4), RNDADDENTROPY and RNDRESEEDCRNG).
+Result<> seed_random(const std::string& bytes);
+Result<> set_hostname(const std::string& name);
+
+/// Writes everything back and switches the machine off. Returns only when that fails.
+void power_off();
+
+}  // namespace caisson::agent

@@ -1,0 +1,51 @@
+// Server: does what the host asks of its guest. One sandbox, which the container module makes as it
+// does on a host.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+
+#include "backend/sandbox.h"
+#include "guest/link.h"
+#include "guest/protocol.h"
+
+namespace caisson::agent {
+
+class Server final {
+ public:
+  /// `port`: the channel to the host.
+  static Result<std::unique_ptr<Server>> create(Fd port);
+  /// Serves until the host wants the machine off, or is gone; or until an error.
+  Result<> run();
+
+ private:
+  explicit Server(guest::Link link) : link_(std::move(link)) {}
+
+  void tell(const guest::FromGuest& message);
+  Result<> on_message(const wire::Frame& frame);
+  Result<> handle(const guest::Wake& message);
+  Result<> handle(guest::Start message);
+  Result<> handle(const guest::Spawn& message);
+  Result<> handle(const guest::ServeFiles& message);
+  Result<> handle(const guest::Signal& message);
+  Result<> handle(const guest::Resize& message);
+  Result<> handle(const guest::AskFigures& message);
+  Result<> handle(const guest::End& message);
+  Result<> handle(const guest::PowerOff& message);
+
+  Result<> start(guest::Start message);
+  Result<> spawn(const guest::Spawn& message);
+  Result<> serve_files(backend::ProcessId id);
+  void tell_failed(backend::ProcessId id, const Error& error);
+  void on_sandbox();
+  guest::Figures figures();
+
+  guest::Link link_;
+  std::unique_ptr<backend::Sandbox> sandbox_;
+  std::set<backend::ProcessId> running_;        ///< asked for, and not told to have ended
+  std::map<backend::ProcessId, Fd> terminals_;  ///< masters
+  bool off_ = false;
+};
+
+}  // namespace caisson::agent

@@ -1,0 +1,109 @@
+// What host and guest say to each other (docs/formats/guest.md), beside the streams of link.h. What
+// a guest sends is hostile: everything is checked before it means anything.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "backend/protocol.h"
+
+namespace caisson::guest {
+
+/// Host and agent are built together; a guest of another version is refused.
+constexpr int kVersion = 1;
+
+/// The name of the agent's virtio-serial port, in /sys/class/virtio-ports.
+constexpr const char* kPort = "caisson.agent";
+
+// Where things are in a guest.
+constexpr const char* kBase = "/run/caisson/base";    ///< the image, read-only
+constexpr const char* kBox = "/run/caisson/box";      ///< what the box writes
+constexpr const char* kShare = "/run/caisson/share";  ///< of the host
+// Serial numbers of its disks, /sys/block/*/serial; the tag of the shared file system.
+constexpr const char* kBaseDisk = "base";
+constexpr const char* kBoxDisk = "box";
+constexpr const char* kShareTag = "share";
+
+/// Streams of a process: what it reads, what it writes. A terminal and a socket have kIn and kOut.
+enum class Part : std::uint32_t { kIn = 0, kOut = 1, kErr = 2 };
+constexpr std::uint32_t stream_of(backend::ProcessId id, Part part) {
+  return id * 4 + static_cast<std::uint32_t>(part);
+}
+constexpr backend::ProcessId process_of(std::uint32_t stream) { return stream / 4; }
+constexpr backend::ProcessId kMostProcesses = UINT32_MAX / 4;
+
+struct WindowSize {
+  std::uint16_t rows = 0, columns = 0;
+  friend bool operator==(const WindowSize&, const WindowSize&) = default;
+};
+
+// Host → guest.
+/// What a machine that was made or restored does not know. Comes before all else.
+struct Wake {
+  std::int64_t time_ns = 0;  ///< since the Unix epoch
+  std::string seed;          ///< for its random number generator
+  std::string hostname;
+};
+/// Mounts what there is and builds the sandbox; the paths are the guest's. Answered by Started.
+struct Start {
+  backend::StartRequest box;
+  bool base = false, share = false;  ///< that there are
+};
+struct Spawn {
+  backend::ProcessId id = 0;
+  backend::ProcessSpec spec;
+  WindowSize window;  ///< with a terminal
+};
+struct ServeFiles {
+  backend::ProcessId id = 0;
+};
+struct Signal {
+  backend::ProcessId id = 0;
+  int number = 0;
+  bool group = false;
+};
+struct Resize {
+  backend::ProcessId id = 0;
+  WindowSize window;
+};
+struct AskFigures {};
+struct End {
+  bool force = false;
+};
+struct PowerOff {};
+using ToGuest =
+    std::variant<Wake, Start, Spawn, ServeFiles, Signal, Resize, AskFigures, End, PowerOff>;
+
+// Guest → host.
+struct Hello {
+  std::string kernel;  ///< uname(2)'s release
+};
+struct Awake {};
+struct Started {
+  std::optional<Error> error;
+  backend::Started started;
+};
+struct Figures {
+  Usage usage;
+  std::uint64_t oom_kills = 0, pid_limit_hits = 0;
+  std::optional<std::uint64_t> disk_bytes;
+};
+struct Event {
+  backend::ProcessEvent event;
+  std::uint64_t oom_kills = 0, pid_limit_hits = 0;
+};
+/// No process of the box is left.
+struct Gone {
+  Figures figures;
+};
+using FromGuest = std::variant<Hello, Awake, Started, Figures, Event, Gone>;
+
+std::string encode(const ToGuest& message);
+Result<ToGuest> decode_to_guest(std::string_view payload);
+std::string encode(const FromGuest& message);
+Result<FromGuest> decode_from_guest(std::string_view payload);
+
+}  // namespace caisson::guest

@@ -1,0 +1,266 @@
+#include "vm/microvm.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "vm/disk.h"
+#include "vm/microvm_impl.h"
+
+namespace caisson::vm {
+
+using backend::ProcessEvent;
+using backend::ProcessId;
+using guest::Part;
+using guest::stream_of;
+
+namespace {
+
+constexpr int kControlMs = 10'000;
+
+Error silent() { return make_error(Code::kUnavailable, "guest_died", "talk to guest: it is gone"); }
+
+}  // namespace
+
+MicroVm::~MicroVm() {
+  kill_all();
+  if (qemu_.pid > 0) ::waitpid(qemu_.pid, nullptr, 0);
+  [[maybe_unused]] const Result<> cleaned = cleanup();
+}
+
+Result<> MicroVm::watch(int fd) const {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return sys_error("watch guest", "");
+  return {};
+}
+
+void MicroVm::tell(const guest::ToGuest& message) {
+  if (link_) link_->send(wire::FrameType::kRequest, guest::encode(message));
+}
+
+void MicroVm::fail(const Error& error) {
+  if (std::exchange(failed_, true)) return;
+  if (console_) console_->note(error.message);
+  kill_all();
+}
+
+void MicroVm::run_link() {
+  if (!link_ || failed_) return;
+  const Result<> went = link_->run([this](const wire::Frame& frame) { return on_message(frame); });
+  if (!went) fail(went.error());
+}
+
+Result<> MicroVm::on_message(const wire::Frame& frame) {
+  guest::FromGuest message = TRY(guest::decode_from_guest(frame.payload));
+  return std::visit([this](auto& m) { return handle(std::move(m)); }, message);
+}
+
+Result<> MicroVm::handle(guest::Hello message) {
+  hello_ = true;
+  kernel_ = std::move(message.kernel);
+  return {};
+}
+
+Result<> MicroVm::handle(const guest::Awake&) {
+  awake_ = true;
+  return {};
+}
+
+Result<> MicroVm::handle(guest::Started message) {
+  started_ = std::move(message);
+  return {};
+}
+
+Result<> MicroVm::handle(const guest::Figures& message) {
+  figures_ = message;
+  ++answers_;
+  return {};
+}
+
+Result<> MicroVm::handle(const guest::Gone& message) {
+  figures_ = message.figures;
+  box_gone_ = true;
+  tell(guest::PowerOff{});
+  return {};
+}
+
+/// The guest tells of processes that were asked for, and in the order in which things happen.
+Result<> MicroVm::check(const ProcessEvent& event) const {
+  const auto found = processes_.find(event.id);
+  const bool starts = event.kind != ProcessEvent::Kind::kEnded;
+  if (found != processes_.end() && (found->second.stage == Stage::kAsked) == starts) return {};
+  return make_error(Code::kInvalidArgument, "protocol_error",
+                    format("receive event: process {} cannot have it", event.id));
+}
+
+Result<> MicroVm::handle(guest::Event message) {
+  ProcessEvent& event = message.event;
+  TRY(check(event));
+  figures_.oom_kills = std::max(figures_.oom_kills, message.oom_kills);
+  figures_.pid_limit_hits = std::max(figures_.pid_limit_hits, message.pid_limit_hits);
+  Process& process = processes_.at(event.id);
+  process.stage = Stage::kStarted;
+  if (event.kind == ProcessEvent::Kind::kFailed) {
+    for (Part part : {Part::kIn, Part::kOut, Part::kErr}) link_->forget(stream_of(event.id, part));
+    processes_.erase(event.id);
+  } else if (event.kind == ProcessEvent::Kind::kEnded) {
+    // Nobody reads what it has not read.
+    link_->forget_source(stream_of(event.id, Part::kIn));
+  }
+  events_.push_back(std::move(event));
+  return {};
+}
+
+bool MicroVm::is_written(ProcessId id) const {
+  return !link_ || std::ranges::all_of(std::array{Part::kOut, Part::kErr}, [&](Part part) {
+    return link_->written(stream_of(id, part));
+  });
+}
+
+std::vector<ProcessEvent> MicroVm::events() {
+  std::uint64_t ignored = 0;
+  [[maybe_unused]] const ssize_t n = ::read(kick_.get(), &ignored, sizeof ignored);
+  if (console_) console_->read();
+  run_link();
+  read_terminals();
+  reap();
+  std::vector<ProcessEvent> out;
+  std::erase_if(events_, [&](ProcessEvent& event) {
+    const bool ends = event.kind == ProcessEvent::Kind::kEnded;
+    // What the main process wrote is read to its end after it.
+    if (ends && event.id != backend::kMainProcess && !ended_ && !is_written(event.id)) return false;
+    if (ends) processes_.erase(event.id);
+    out.push_back(std::move(event));
+    return true;
+  });
+  return out;
+}
+
+void MicroVm::read_terminals() {
+  for (auto& [id, process] : processes_) {
+    if (!process.terminal) continue;
+    const std::optional<guest::WindowSize> size = process.terminal->read();
+    if (size && size->rows != 0) tell(guest::Resize{id, *size});
+    if (process.terminal->ended()) process.terminal.reset();
+  }
+}
+
+void MicroVm::reap() {
+  if (qemu_.pid <= 0) return;
+  pollfd polled{qemu_.pidfd.get(), POLLIN, 0};
+  if (::poll(&polled, 1, 0) <= 0) return;
+  // What it had sent before its end is still there to be read.
+  run_link();
+  ::waitpid(qemu_.pid, nullptr, 0);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, qemu_.pidfd.get(), nullptr);
+  qemu_ = {};
+  failed_ = failed_ || !box_gone_;
+  if (console_) {
+    console_->read();
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, console_->fd(), nullptr);
+  }
+  ended_ = true;
+}
+
+Result<backend::Terminal> MicroVm::open_terminal(const std::string&) {
+  backend::Terminal terminal = TRY(make_raw_terminal());
+  next_terminal_ = TRY(TerminalWatch::start(terminal.slave.get()));
+  return terminal;
+}
+
+Result<> MicroVm::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
+  if (failed_ || ended_) return silent();
+  guest::Spawn message{id, spec, {}};
+  Process process;
+  if (spec.terminal) {
+    message.window = size_of_terminal(stdio.in.get());
+    process.terminal = std::move(next_terminal_);
+    next_terminal_.reset();
+    if (process.terminal) TRY(watch(process.terminal->fd()));
+  }
+  TRY(link_->write_to(stream_of(id, Part::kOut), std::move(stdio.out)));
+  if (!spec.terminal) TRY(link_->write_to(stream_of(id, Part::kErr), std::move(stdio.err)));
+  TRY(link_->read_from(stream_of(id, Part::kIn), std::move(stdio.in)));
+  processes_[id] = std::move(process);
+  tell(message);
+  return {};
+}
+
+Result<> MicroVm::serve_files(ProcessId id, Fd socket) {
+  if (failed_ || ended_) return silent();
+  TRY(link_->write_to(stream_of(id, Part::kOut), TRY(duplicate(socket.get()))));
+  TRY(link_->read_from(stream_of(id, Part::kIn), std::move(socket)));
+  processes_[id] = {};
+  tell(guest::ServeFiles{id});
+  return {};
+}
+
+Result<> MicroVm::signal(ProcessId id, int number, bool group) {
+  tell(guest::Signal{id, number, group});
+  return {};
+}
+
+Result<> MicroVm::pause() {
+  if (!qmp_) qmp_.emplace(TRY(Qmp::open(std::move(qmp_socket_), kControlMs)));
+  TRY(qmp_->call("stop", kControlMs));
+  paused_ = true;
+  return {};
+}
+
+Result<> MicroVm::resume() {
+  if (!paused_) return {};
+  TRY(qmp_->call("cont", kControlMs));
+  paused_ = false;
+  return {};
+}
+
+void MicroVm::end() { tell(guest::End{}); }
+
+void MicroVm::kill_all() {
+  if (qemu_.pid > 0) ::syscall(SYS_pidfd_send_signal, qemu_.pidfd.get(), SIGKILL, nullptr, 0);
+}
+
+/// What stands still says nothing, and uses no more than before.
+Usage MicroVm::usage() {
+  if (paused_ || failed_ || ended_ || box_gone_) return figures_.usage;
+  constexpr std::int64_t kPatience = 2'000'000'000;
+  const std::uint64_t before = answers_;
+  tell(guest::AskFigures{});
+  [[maybe_unused]] const Result<> came =
+      await([&] { return answers_ > before || box_gone_; }, boot_ns() + kPatience, "ask guest");
+  // What else has come meanwhile is to be looked at.
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(kick_.get(), &one, sizeof one);
+  return figures_.usage;
+}
+
+std::chrono::nanoseconds MicroVm::cpu_time() {
+  const Usage now = usage();
+  return now.cpu_user.value_or(std::chrono::nanoseconds(0)) +
+         now.cpu_system.value_or(std::chrono::nanoseconds(0));
+}
+
+/// The limit is the size of the disk, which the guest's file system reports by itself.
+std::optional<std::uint64_t> MicroVm::disk_bytes() { return std::nullopt; }
+
+Result<> MicroVm::cleanup() {
+  if (!cgroup_) return {};
+  Result<> removed = cgroup_->remove();
+  cgroup_.reset();
+  return removed;
+}
+
+std::unique_ptr<backend::Sandbox> make_microvm(MicroVmOptions options) {
+  return std::make_unique<MicroVm>(std::move(options));
+}
+
+}  // namespace caisson::vm

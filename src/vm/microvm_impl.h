@@ -1,0 +1,110 @@
+// MicroVm's inside.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "guest/link.h"
+#include "guest/protocol.h"
+#include "sys/cgroup.h"
+#include "sys/userns.h"
+#include "vm/assets.h"
+#include "vm/console.h"
+#include "vm/machine.h"
+#include "vm/microvm.h"
+#include "vm/qemu.h"
+#include "vm/qmp.h"
+#include "vm/terminal.h"
+
+namespace caisson::vm {
+
+class MicroVm final : public backend::Sandbox {
+ public:
+  explicit MicroVm(MicroVmOptions options) : options_(std::move(options)) {}
+  ~MicroVm() override;
+
+  Result<backend::Started> start() override;
+  Result<> spawn(backend::ProcessId id, const backend::ProcessSpec& spec,
+                 backend::Stdio stdio) override;
+  Result<> serve_files(backend::ProcessId id, Fd socket) override;
+  Result<backend::Terminal> open_terminal(const std::string& user) override;
+  Result<> signal(backend::ProcessId id, int number, bool group) override;
+  int event_fd() const override { return epoll_.get(); }
+  std::vector<backend::ProcessEvent> events() override;
+  bool gone() const override { return ended_ && (failed_ || is_written(backend::kMainProcess)); }
+  bool lost() const override { return failed_; }
+  Result<> pause() override;
+  Result<> resume() override;
+  void end() override;
+  void kill_all() override;
+  Usage usage() override;
+  std::uint64_t oom_kills() override { return figures_.oom_kills; }
+  std::uint64_t pid_limit_hits() override { return figures_.pid_limit_hits; }
+  std::chrono::nanoseconds cpu_time() override;
+  std::optional<std::uint64_t> disk_bytes() override;
+  Result<> cleanup() override;
+
+ private:
+  enum class Stage { kAsked, kStarted };
+  struct Process {
+    Stage stage = Stage::kAsked;
+    std::vector<guest::Part> outputs;  ///< what it writes to us
+    std::optional<TerminalWatch> terminal;
+  };
+
+  // microvm_start.cc
+  const BoxSpec& spec() const { return options_.box.spec; }
+  Result<> boot();
+  Result<> make_cgroup();
+  Result<> launch(const Machine& machine, std::vector<int> fds, std::vector<int> readable);
+  Result<> start_box();
+  /// Goes on until `done`, or until the deadline: then, and when the guest is gone, it is an error.
+  Result<> await(const std::function<bool()>& done, std::int64_t deadline_ns, const char* action);
+  Error with_console(Error error) const;
+
+  // microvm.cc
+  Result<> watch(int fd) const;
+  void tell(const guest::ToGuest& message);
+  void run_link();
+  Result<> on_message(const wire::Frame& frame);
+  Result<> handle(guest::Hello message);
+  Result<> handle(const guest::Awake& message);
+  Result<> handle(guest::Started message);
+  Result<> handle(const guest::Figures& message);
+  Result<> handle(guest::Event message);
+  Result<> handle(const guest::Gone& message);
+  Result<> check(const backend::ProcessEvent& event) const;
+  bool is_written(backend::ProcessId id) const;
+  void read_terminals();
+  void reap();
+  void fail(const Error& error);
+
+  MicroVmOptions options_;
+  Fd epoll_, kick_;
+  std::optional<sys::Cgroup> cgroup_;
+  sys::ClaimedRange ids_;
+  std::optional<Console> console_;
+  std::optional<guest::Link> link_;
+  std::optional<Qmp> qmp_;
+  Fd qmp_socket_;
+  Qemu qemu_;
+  Fd disk_;
+  std::vector<std::string> warnings_;
+
+  bool hello_ = false, awake_ = false;
+  std::optional<guest::Started> started_;
+  std::string kernel_;
+  std::map<backend::ProcessId, Process> processes_;
+  std::optional<TerminalWatch> next_terminal_;  ///< of the terminal that was opened last
+  std::deque<backend::ProcessEvent> events_;    ///< ends wait until what came before is written
+  guest::Figures figures_;
+  std::uint64_t answers_ = 0;  ///< figures that came
+  bool paused_ = false;
+  bool box_gone_ = false;  ///< the guest has said so
+  bool failed_ = false;    ///< the guest did what it must not, or is gone
+  bool ended_ = false;     ///< QEMU was reaped
+};
+
+}  // namespace caisson::vm

@@ -1,0 +1,169 @@
+// From nothing to a guest with a box in it.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "container/prepare.h"
+#include "init/limits.h"
+#include "spec/effective.h"
+#include "sys/socket.h"
+#include "vm/disk.h"
+#include "vm/microvm_impl.h"
+
+namespace caisson::vm {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+/// For a guest to come up, under TCG on a busy machine.
+constexpr std::int64_t kBootTime = 60 * kSecond;
+constexpr std::int64_t kAnswerTime = 30 * kSecond;
+/// What a box may write unless told otherwise; it takes what it holds.
+constexpr std::uint64_t kUsualDisk = 10ull << 30;
+/// What QEMU takes beside the guest's memory, at most.
+constexpr std::uint64_t kOverheadBytes = 320u << 20;
+
+}  // namespace
+
+Result<backend::Started> MicroVm::start() {
+  const std::int64_t begun = boot_ns();
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll_ || !kick_) return sys_error("create epoll", "");
+  TRY(watch(kick_.get()));
+  if (Result<> up = boot(); !up) return with_console(up.error());
+  const std::int64_t booted = boot_ns();
+  if (Result<> box = start_box(); !box) return with_console(box.error());
+  backend::Started started;
+  started.shim_pid = ::getpid();
+  started.init_pid = qemu_.pid;
+  started.stages = {{"boot", std::chrono::nanoseconds(booted - begun)},
+                    {"box", std::chrono::nanoseconds(boot_ns() - booted)}};
+  started.warnings = std::move(warnings_);
+  return started;
+}
+
+Result<> MicroVm::make_cgroup() {
+  const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
+  if (!init::any_cgroup(layout)) return {};
+  sys::CgroupLimits limits;
+  if (layout.usable(sys::Controller::kCpu)) limits.cpu_weight = spec().limits.cpu_weight;
+  if (layout.usable(sys::Controller::kMemory))
+    limits.memory_bytes = (TRY(size_of(spec())).memory_mib << 20) + kOverheadBytes;
+  cgroup_.emplace(TRY(sys::Cgroup::create(layout, options_.box.id, limits)));
+  return {};
+}
+
+Result<> MicroVm::boot() {
+  const std::string qemu = TRY(find_qemu());
+  const Assets assets = TRY(open_assets(options_.box.guest, {}));
+  const Size size = TRY(size_of(spec()));
+  const Fd data = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
+  disk_ = TRY(open_box_disk(data.get(), options_.box.layout.cache(),
+                            spec().limits.disk_bytes.value_or(kUsualDisk)));
+  console_ = TRY(Console::open(data.get()));
+  // QEMU's user is one that nobody else is: of root's a range is claimed, an ordinary user's is
+  // the user in a namespace of its own.
+  if (::geteuid() == 0)
+    ids_ = TRY(container::claim_ids(options_.box.id));
+  else
+    TRY(container::enter_box_ids());
+  TRY(make_cgroup());
+
+  sys::SocketPair agent = TRY(sys::make_socket_pair(SOCK_STREAM));
+  sys::SocketPair control = TRY(sys::make_socket_pair(SOCK_STREAM));
+  Fd base;
+  if (!options_.box.rootfs.disk.empty()) base = TRY(open_fd(options_.box.rootfs.disk, O_RDONLY));
+  Machine machine;
+  machine.qemu = qemu;
+  machine.cpus = size.cpus;
+  machine.memory_mib = size.memory_mib;
+  machine.tsc_khz = measure_tsc_khz();
+  machine.kernel = assets.kernel.get();
+  machine.initramfs = assets.initramfs.get();
+  machine.agent = agent.theirs.get();
+  machine.control = control.theirs.get();
+  machine.console = console_->write_end();
+  machine.base = base.get();
+  machine.box = disk_.get();
+  std::vector<int> fds = {machine.kernel,  machine.initramfs, machine.agent,
+                          machine.control, machine.console,   machine.box};
+  if (base) fds.push_back(base.get());
+  TRY(launch(machine, std::move(fds), {machine.kernel, machine.initramfs}));
+  link_.emplace(TRY(guest::Link::create(std::move(agent.ours))));
+  qmp_socket_ = std::move(control.ours);
+  for (int fd : {console_->fd(), link_->event_fd(), qemu_.pidfd.get()}) TRY(watch(fd));
+  return await([this] { return hello_; }, boot_ns() + kBootTime, "boot guest");
+}
+
+Result<> MicroVm::launch(const Machine& machine, std::vector<int> fds, std::vector<int> readable) {
+  QemuOptions options;
+  options.words = command_line(machine);
+  options.fds = std::move(fds);
+  options.readable = std::move(readable);
+  options.output = machine.console;
+  options.kvm = machine.accelerator == Accelerator::kKvm;
+  options.uid = ids_.first;
+  if (cgroup_) options.cgroups = TRY(cgroup_->join_fds());
+  qemu_ = TRY(start_qemu(options));
+  console_->close_write_end();
+  return {};
+}
+
+Result<> MicroVm::start_box() {
+  guest::Wake wake;
+  wake.time_ns = wall_ns();
+  wake.seed.resize(64);
+  if (::getrandom(wake.seed.data(), wake.seed.size(), 0) != static_cast<ssize_t>(wake.seed.size()))
+    return sys_error("read random bytes", "");
+  wake.hostname = "caisson";
+  tell(wake);
+
+  guest::Start start;
+  start.box = options_.box;
+  start.box.layout.home = "/run/caisson";
+  start.base = !options_.box.rootfs.disk.empty();
+  Rootfs& rootfs = start.box.rootfs;
+  rootfs.disk.clear();
+  rootfs.lowers = {guest::kBase};
+  rootfs.lower_parent.clear();
+  // The host's limits are kept by the host, or by the machine itself.
+  start.box.spec.limits.disk_bytes.reset();
+  tell(start);
+  TRY(await([this] { return awake_ && started_; }, boot_ns() + kAnswerTime, "start box in guest"));
+  if (started_->error) return *started_->error;
+  for (std::string& warning : started_->started.warnings) warnings_.push_back(std::move(warning));
+  return {};
+}
+
+Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline_ns,
+                        const char* action) {
+  while (!done()) {
+    const std::int64_t left = deadline_ns - boot_ns();
+    if (left <= 0)
+      return make_error(Code::kDeadlineExceeded, "guest_silent",
+                        format("{}: it did not answer in time", action));
+    pollfd polled{epoll_.get(), POLLIN, 0};
+    ::poll(&polled, 1, static_cast<int>(left / 1'000'000 + 1));
+    run_link();
+    console_->read();
+    reap();
+    if (!done() && (failed_ || ended_))
+      return make_error(Code::kInternal, "guest_died", format("{}: the guest is gone", action));
+  }
+  return {};
+}
+
+Error MicroVm::with_console(Error error) const {
+  if (!console_) return error;
+  const std::string last = console_->last_lines();
+  if (!last.empty() && (error.reason == "guest_silent" || error.reason == "guest_died"))
+    error.message += format("; its console ends with: {}", last);
+  return error;
+}
+
+}  // namespace caisson::vm

@@ -1,0 +1,125 @@
+#include "vm/qemu.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/capabilities.h"
+#include "sys/cgroup.h"
+#include "sys/landlock.h"
+
+namespace caisson::vm {
+namespace {
+
+namespace access = sys::fs_access;
+
+Result<> leave_namespaces() {
+  if (::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS) < 0)
+    return sys_error("leave namespaces", "");
+  return {};
+}
+
+/// The group of /dev/kvm stays, where it has one.
+Result<> become(const QemuOptions& options) {
+  struct stat device{};
+  std::vector<gid_t> groups;
+  if (options.kvm && ::stat("/dev/kvm", &device) == 0) groups.push_back(device.st_gid);
+  // An ordinary user without subordinate ids has no choice of groups, user_namespaces(7).
+  if (::setgroups(groups.size(), groups.data()) < 0 && errno != EPERM)
+    return sys_error("set groups", "");
+  if (::setresgid(options.uid, options.uid, options.uid) < 0 ||
+      ::setresuid(options.uid, options.uid, options.uid) < 0)
+    return sys_error("set user id", "");
+  return {};
+}
+
+Result<> give_up_privileges() {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return sys_error("set no_new_privs", "");
+  if (const int err = sys::set_capabilities(0, 0, 0); err != 0)
+    return errno_error(err, "drop capabilities", "");
+  // A change of credentials clears it, prctl(2).
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return sys_error("harden qemu", "");
+  return {};
+}
+
+/// Where the kernel has no Landlock the other walls stand; `doctor` tells of it.
+Result<> confine(const QemuOptions& options) {
+  const Result<int> abi = sys::landlock_abi();
+  if (!abi) return {};
+  constexpr int kTcpAbi = 4, kScopeAbi = 6;
+  sys::LandlockOptions walls;
+  walls.forbid_tcp = *abi >= kTcpAbi;
+  walls.forbid_scope = *abi >= kScopeAbi;
+  sys::Landlock rules = TRY(sys::Landlock::create(walls));
+  const auto allow = [&](const char* path, sys::FsAccess what) -> Result<> {
+    const Result<Fd> place = open_fd(path, O_PATH);
+    if (!place) return {};  // not everything is everywhere
+    return rules.allow(place->get(), what, path);
+  };
+  for (const char* path : {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"})
+    TRY(allow(path, access::kRead | access::kExecute));
+  TRY(allow("/dev/urandom", access::kReadFile));
+  TRY(allow("/dev/null", access::kReadFile | access::kWriteFile));
+  if (options.kvm)
+    TRY(allow("/dev/kvm", access::kReadFile | access::kWriteFile | access::kIoctlDev));
+  for (int fd : options.readable) TRY(rules.allow(fd, access::kReadFile, "guest"));
+  return rules.restrict_self();
+}
+
+Result<> prepare(const QemuOptions& options) {
+  if (const int err = sys::join_cgroups(options.cgroups.data(), options.cgroups.size()); err != 0)
+    return errno_error(err, "join cgroups", "");
+  for (int fd : options.fds)
+    if (::fcntl(fd, F_SETFD, 0) < 0) return sys_error("pass descriptor", "");
+  for (int fd : {1, 2})
+    if (::dup2(options.output, fd) < 0) return sys_error("redirect output", "");
+  TRY(leave_namespaces());
+  if (options.uid != 0)
+    if (const int err = sys::drop_bounding(0); err != 0)
+      return errno_error(err, "drop the bounding set", "");
+  TRY(become(options));
+  TRY(give_up_privileges());
+  return confine(options);
+}
+
+/// This process is QEMU, or tells on `errors` why not.
+[[noreturn]] void run(const QemuOptions& options, int errors) {
+  std::vector<char*> argv;
+  for (const std::string& word : options.words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  char path[] = "PATH=/usr/bin:/bin";
+  char* env[] = {path, nullptr};
+  Result<> ready = prepare(options);
+  for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_DFL);
+  if (ready) ::execve(argv[0], argv.data(), env);
+  const Error error = ready ? sys_error("start program", options.words[0]) : ready.error();
+  [[maybe_unused]] const Result<> told = write_all(errors, error.message, "");
+  ::_exit(127);
+}
+
+}  // namespace
+
+Result<Qemu> start_qemu(const QemuOptions& options) {
+  Pipe errors = TRY(make_pipe());
+  Qemu qemu;
+  qemu.pid = ::fork();
+  if (qemu.pid < 0) return sys_error("start process", "");
+  if (qemu.pid == 0) run(options, errors.write.get());
+  errors.write.reset();
+  const std::string error = TRY(read_all(errors.read.get(), 4096, "qemu"));
+  if (!error.empty()) {
+    ::waitpid(qemu.pid, nullptr, 0);
+    return make_error(Code::kInternal, "qemu_failed", format("start qemu: {}", error));
+  }
+  qemu.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, qemu.pid, 0)));
+  if (!qemu.pidfd) return sys_error("watch qemu", "");
+  return qemu;
+}
+
+}  // namespace caisson::vm

@@ -1,0 +1,34 @@
+// Qemu: the process that is the machine, with as few rights as it can have.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+
+namespace caisson::vm {
+
+struct QemuOptions {
+  std::vector<std::string> words;  ///< the command line
+  std::vector<int> fds;            ///< that it keeps, under their numbers
+  int output = -1;                 ///< its stdout and stderr
+  std::vector<int> cgroups;        ///< to join, see sys::Cgroup::join_fds
+  std::vector<int> readable;       ///< files that it opens again by /proc/self/fd
+  uid_t uid = 0;                   ///< whose it is, in our user namespace
+  bool kvm = false;                ///< it opens /dev/kvm
+};
+
+struct Qemu {
+  pid_t pid = -1;
+  Fd pidfd;
+};
+
+/// Starts it: in network, IPC, UTS and mount namespaces of its own, without capabilities or the way
+/// to new ones, with Landlock (programs and libraries of /usr to read, nothing to write), and ended
+/// with us. Needs CAP_SYS_ADMIN and CAP_SETUID in our user namespace. Filters of system calls are
+/// QEMU's own (-sandbox).
+Result<Qemu> start_qemu(const QemuOptions& options);
+
+}  // namespace caisson::vm

@@ -1,0 +1,30 @@
+// Qmp: QEMU's control socket (docs/interop/qmp-intro of QEMU), one command at a time.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/fd.h"
+
+namespace caisson::vm {
+
+class Qmp final {
+ public:
+  /// Takes part in the greeting, which QEMU sends when it has started.
+  static Result<Qmp> open(Fd socket, int timeout_ms);
+
+  /// Sends a command and waits for its answer; events are passed over. Errors: `qemu_failed` with
+  /// QEMU's words, `qemu_silent` after the time.
+  Result<nlohmann::json> call(const std::string& command, const nlohmann::json& arguments,
+                              int timeout_ms);
+  Result<> call(const std::string& command, int timeout_ms);
+
+ private:
+  explicit Qmp(Fd socket) : socket_(std::move(socket)) {}
+  Result<nlohmann::json> next(std::int64_t deadline_ns);
+
+  Fd socket_;
+  std::string buffer_;
+};
+
+}  // namespace caisson::vm

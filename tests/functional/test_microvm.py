@@ -1,0 +1,237 @@
+"""`--isolation microvm`: the same box behind a kernel of its own, with the same commands."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support import host
+from support.images import Layer, busybox_image, link, write_layout
+from support.terminal import Terminal
+
+pytestmark = [pytest.mark.seconds(240),
+              pytest.mark.skipif(bool(host.missing_guest()), reason=f"needs a guest: {host.missing_guest()}")]
+VM = ("--isolation", "microvm")
+
+
+@pytest.fixture
+def image(workdir):
+    more = Layer([link(f"bin/{name}", "busybox") for name in ("uname", "yes", "tail", "stty", "tty")])
+    write_layout(workdir / "layout", {"latest": busybox_image(more)})
+    return f"oci:{workdir}/layout"
+
+
+@pytest.fixture
+def box(caisson, image):
+    running = caisson.detached("sleep", "1000", source=image, options=(*VM, "--memory", "96m"))
+    yield running
+    caisson("rm", "-f", running, check=True)
+
+
+def machine_of(caisson, box):
+    """The process id of the box's QEMU: the child of its shim."""
+    shim = caisson.inspect(box)["shim_pid"]
+    children = Path(f"/proc/{shim}/task/{shim}/children").read_text().split()
+    [found] = [int(child) for child in children if b"qemu" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return found
+
+
+def test_its_own_kernel(caisson, image):
+    done = caisson("run", "--rm", *VM, image, "--", "uname", "-r", check=True)
+    assert "cloud" in done.stdout
+    assert done.stdout.strip() != os.uname().release
+
+
+def test_streams_and_status(caisson, image):
+    done = caisson("run", "--rm", "-i", *VM, image, "--", "sh", "-c", "cat; echo err >&2; exit 7", input="in\n")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "in\n", "err\n")
+
+
+def test_execs(caisson, box):
+    assert caisson("exec", box, "--", "sh", "-c", "echo $((6*7))").stdout == "42\n"
+    assert caisson("exec", box, "--", "sh", "-c", "exit 3").returncode == 3
+    done = caisson("exec", box, "--", "no-such-program")
+    assert done.returncode == 127 and "no-such-program" in done.error_line()
+    done = caisson("exec", "-w", "/nowhere", box, "--", "true")
+    assert done.returncode == 125
+    assert caisson("exec", "-e", "A=b c", box, "--", "sh", "-c", 'printf %s "$A"').stdout == "b c"
+    assert caisson("exec", "-u", "1234:5678", box, "--", "id", "-u").stdout == "1234\n"
+
+
+def test_a_flood_does_not_stall_others(caisson, box):
+    flood = caisson.popen("exec", box, "--", "sh", "-c", "yes", stdout=subprocess.PIPE)
+    try:
+        time.sleep(1)  # nobody reads what it writes
+        began = time.monotonic()
+        assert caisson("exec", box, "--", "echo", "through").stdout == "through\n"
+        assert time.monotonic() - began < 10
+    finally:
+        flood.stdout.close()
+        assert flood.wait(timeout=30) != 0
+
+
+def test_much_output_is_whole(caisson, box):
+    size = 24 << 20
+    done = caisson("exec", box, "--", "head", "-c", str(size), "/dev/zero", binary=True, check=True)
+    assert len(done.stdout) == size and not done.stdout.strip(b"\0")
+
+
+def test_much_input_is_whole(caisson, box):
+    data = os.urandom(3 << 20)
+    done = caisson("exec", "-i", box, "--", "cat", input=data, binary=True, check=True)
+    assert done.stdout == data
+
+
+def test_files(caisson, box, workdir):
+    data = os.urandom(1 << 20)
+    (workdir / "f").write_bytes(data)
+    caisson("cp", workdir / "f", f"{box}:/tmp/f", check=True)
+    caisson("cp", f"{box}:/tmp/f", workdir / "g", check=True)
+    assert (workdir / "g").read_bytes() == data
+
+
+def test_what_it_wrote_is_there_again(caisson, box):
+    caisson("exec", box, "--", "sh", "-c", "echo kept > /kept", check=True)
+    caisson("stop", "-t", "0", box, check=True)
+    assert caisson.inspect(box)["state"] == "stopped"
+    caisson("start", box, check=True)
+    assert caisson("exec", box, "--", "cat", "/kept").stdout == "kept\n"
+
+
+def test_a_terminal(caisson, box):
+    with Terminal(caisson, "exec", "-i", "-t", box, "sh", rows=33, columns=99) as terminal:
+        terminal.type("stty size; tty\n")
+        terminal.expect("33 99")
+        terminal.expect("/dev/pts/")
+        terminal.resize(44, 111)
+        terminal.type("sleep 1; stty size\n")
+        terminal.expect("44 111")
+        terminal.type("exit 5\n")
+        assert terminal.wait() == 5
+
+
+def test_signals(caisson, image):
+    box = caisson.detached("sh", "-c", 'trap "echo got; exit 9" USR1; echo ready; while :; do sleep 0.1; done',
+                           source=image, options=VM)
+    deadline = time.monotonic() + 20
+    while "ready" not in caisson("logs", box).stdout:
+        assert time.monotonic() < deadline
+    caisson("kill", "-s", "USR1", box, check=True)
+    assert caisson("wait", box).stdout.split()[-1] == "9"
+    assert "got" in caisson("logs", box).stdout
+
+
+def test_out_of_memory_is_told_by_the_guests_kernel(caisson, image):
+    """Limits inside are cgroup v2's, whatever the host has."""
+    done = caisson("run", "--rm", "--json", "--memory", "24m", *VM, image, "--", "sh", "-c",
+                   "head -c 40000000 /dev/zero | tail", timeout=120)
+    assert done.json()["exit"]["reason"] == "oom", done.stdout
+
+
+def test_figures(caisson, box):
+    caisson("exec", box, "--", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done", check=True)
+    figures = json.loads(caisson("stats", "--json", box, check=True).stdout.splitlines()[0])
+    usage = figures["usage"]
+    assert usage["pids"] >= 1 and usage["memory_bytes"] > 0 and usage["cpu_user_ns"] > 0
+
+
+def test_pause(caisson, box):
+    script = "while :; do echo x >> /tmp/n; done"
+    caisson.popen("exec", box, "--", "sh", "-c", script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    caisson("pause", box, check=True)
+    qemu = machine_of(caisson, box)
+    before = Path(f"/proc/{qemu}/stat").read_text().rpartition(")")[2].split()[11:13]
+    time.sleep(1)
+    after = Path(f"/proc/{qemu}/stat").read_text().rpartition(")")[2].split()[11:13]
+    assert sum(map(int, after)) - sum(map(int, before)) < 20, "its processors stand still"
+    assert caisson("exec", box, "--", "true").returncode == 125
+    caisson("resume", box, check=True)
+    size = caisson("exec", box, "--", "wc", "-c", "/tmp/n", check=True).stdout
+    assert caisson("exec", box, "--", "wc", "-c", "/tmp/n", check=True).stdout != size
+
+
+def test_a_time_limit(caisson, image):
+    done = caisson("run", "--rm", "--json", "--timeout", "2s", *VM, image, "--", "sleep", "100")
+    assert done.json()["exit"]["reason"] == "timeout"
+
+
+@pytest.mark.parametrize("who", ["qemu", "shim"])
+def test_a_killed_machine_is_lost_and_leaves_nothing(caisson, box, who):
+    info = caisson.inspect(box)
+    qemu = machine_of(caisson, box)
+    os.kill(qemu if who == "qemu" else info["shim_pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while caisson.inspect(box)["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    info = caisson.inspect(box)
+    assert info["exit"]["reason"] == "lost", info["exit"]
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{qemu}/cwd") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{qemu}/cwd")
+    caisson("start", box, check=True)
+    assert caisson("exec", box, "--", "echo", "again").stdout == "again\n"
+
+
+def test_qemu_has_nothing_of_the_host(caisson, box):
+    """No capability, no network, no path to write, no way to more."""
+    qemu = machine_of(caisson, box)
+    lines = Path(f"/proc/{qemu}/status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2"
+    if host.IS_ROOT:
+        assert status["Uid"].split()[0] != "0" and int(status["CapBnd"], 16) == 0
+    for namespace in "net", "ipc", "uts", "mnt":
+        assert os.readlink(f"/proc/{qemu}/ns/{namespace}") != os.readlink(f"/proc/self/ns/{namespace}")
+    links = Path(f"/proc/{qemu}/net/dev").read_text().splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in links] == ["lo"]
+
+
+@pytest.mark.parametrize("options, source, reason", [
+    (("-v", "/tmp:/x"), None, "isolation_unsupported"),
+    (("--network", "host"), None, "isolation_unsupported"),
+    (("--memory", "4m"), None, "memory_too_small"),
+    ((), "host:", "isolation_unsupported"),
+])
+def test_what_it_cannot_have_is_refused(caisson, image, options, source, reason):
+    done = caisson("run", "--rm", "--json", *VM, *options, source or image, "--", "true")
+    assert done.returncode == 125 and done.json()["error"]["reason"] == reason, done.stdout
+
+
+def test_what_is_missing_is_named(caisson, image, workdir):
+    done = caisson("run", "--rm", *VM, image, "--", "true", env={"CAISSON_GUEST": str(workdir)})
+    assert done.returncode == 125 and "./dev guest" in done.error_line()
+    guest = Path(host.guest_dir())
+    broken = workdir / "guest"
+    broken.mkdir()
+    for name in "vmlinux", "manifest.json":
+        (broken / name).symlink_to(guest / name)
+    (broken / "initramfs").write_bytes(b"x")
+    done = caisson("run", "--rm", *VM, image, "--", "true", env={"CAISSON_GUEST": str(broken)})
+    assert done.returncode == 125 and "manifest" in done.error_line()
+
+
+def test_a_guest_that_does_not_come_up_says_why(caisson, image, workdir):
+    """An initramfs without an init: the kernel panics, and its last words are in the error."""
+    guest = Path(host.guest_dir())
+    broken = workdir / "guest"
+    broken.mkdir()
+    (broken / "vmlinux").symlink_to(guest / "vmlinux")
+    manifest = json.loads((guest / "manifest.json").read_text())
+    manifest["files"]["initramfs"]["size"] = 512
+    (broken / "manifest.json").write_text(json.dumps(manifest))
+    (broken / "initramfs").write_bytes(b"\0" * 512)
+    began = time.monotonic()
+    done = caisson("run", *VM, image, "--", "true", env={"CAISSON_GUEST": str(broken)})
+    assert done.returncode == 125 and "anic" in done.error_line(), done.stderr
+    assert time.monotonic() - began < 60
+    info = caisson.inspect(caisson.boxes()[0])
+    assert info["state"] == "failed" and "anic" in info["error_reason"]
