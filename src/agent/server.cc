@@ -186,6 +186,7 @@ void Server::on_sandbox() {
     if (!running_.contains(event.id)) continue;
     if (event.kind == ProcessEvent::Kind::kEnded) {
       running_.erase(event.id);
+      link_.forget_sink(stream_of(event.id, Part::kIn));  // as when the client has gone
       link_.drain(stream_of(event.id, Part::kOut));
       link_.drain(stream_of(event.id, Part::kErr));
       terminals_.erase(event.id);

@@ -41,8 +41,10 @@ bool is_socket(int fd) {
 /// caller gave us. Not the master of a terminal: who opens /dev/ptmx gets another one, pts(4).
 Fd reopen(Fd fd, int flags) {
   struct stat info{};
-  if (::fstat(fd.get(), &info) == 0 && S_ISCHR(info.st_mode) && info.st_rdev == makedev(5, 2))
-    return fd;
+  const bool shared =
+      ::fstat(fd.get(), &info) == 0 &&
+      (S_ISFIFO(info.st_mode) || (S_ISCHR(info.st_mode) && info.st_rdev != makedev(5, 2)));
+  if (!shared) return fd;  // a regular file has a position, which goes on from where it is
   Fd again(::open(format("/proc/self/fd/{}", fd.get()).c_str(),
                   flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   return again ? std::move(again) : std::move(fd);
@@ -96,7 +98,8 @@ Result<> Link::run(const OnMessage& on_message) {
   }
   TRY(write_out());
   update();
-  if (out_.size() > kMostOut)
+  if (out_.empty()) drained_ = 0;
+  if (out_.size() > kMostOut + drained_)
     return make_error(Code::kUnavailable, "link_closed", "talk to guest: it does not listen");
   return {};
 }
@@ -111,6 +114,7 @@ void Link::send(wire::FrameType type, std::string payload) {
 bool Link::has_room() const { return out_.size() < kRoom; }
 
 Result<> Link::write_out() {
+  if (!channel_) out_.clear();
   std::size_t done = 0;
   while (done < out_.size()) {
     const ssize_t n = ::write(channel_.get(), out_.data() + done, out_.size() - done);
@@ -128,7 +132,7 @@ Result<> Link::write_out() {
 Result<> Link::receive(const OnMessage& on_message) {
   char buffer[64u << 10];
   // In portions, so that a flood does not cost others their turn.
-  for (int portions = 0; portions < 8; ++portions) {
+  for (int portions = 0; channel_ && portions < 8; ++portions) {
     const ssize_t n = ::read(channel_.get(), buffer, sizeof buffer);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return {};
     if (n <= 0)
@@ -176,11 +180,14 @@ Result<> Link::on_credit(const wire::Frame& frame) {
   if (found == sources_.end()) return {};
   Source& source = found->second;
   if (bytes == 0) {
-    sources_.erase(found);
+    forget_source(frame.stream);
     return {};
   }
-  if (bytes > kWindow || source.credit > kWindow) return protocol_error("receive credit: too much");
-  source.credit += bytes;
+  if (bytes > kWindow) return protocol_error("receive credit: too much");
+  const std::uint64_t paid = std::min(bytes, source.debt);
+  source.debt -= paid;
+  source.credit += bytes - paid;
+  if (source.credit > kWindow) return protocol_error("receive credit: more than was used");
   return {};
 }
 
@@ -245,15 +252,39 @@ void Link::end_source(std::uint32_t stream) {
   const auto found = sources_.find(stream);
   if (found == sources_.end()) return;
   out_ += wire::encode_data(stream, found->second.offset, {});
+  forget_source(stream);
+}
+
+/// Out of epoll first: another descriptor may share the open file, and would keep it there.
+void Link::forget_source(std::uint32_t stream) {
+  const auto found = sources_.find(stream);
+  if (found == sources_.end()) return;
+  if (found->second.armed) watch(EPOLL_CTL_DEL, found->second.fd.get(), 0, 0);
   sources_.erase(found);
 }
 
+void Link::forget_sink(std::uint32_t stream) {
+  const auto found = sinks_.find(stream);
+  if (found == sinks_.end()) return;
+  const Sink& sink = found->second;
+  if (sink.polled && (!sink.socket || sink.armed)) watch(EPOLL_CTL_DEL, sink.fd.get(), 0, 0);
+  sinks_.erase(found);
+}
+
+void Link::close_channel() {
+  watch(EPOLL_CTL_DEL, channel_.get(), 0, 0);
+  channel_.reset();
+  out_.clear();
+  while (!sources_.empty()) forget_source(sources_.begin()->first);
+}
+
 void Link::drain(std::uint32_t stream) {
-  std::uint64_t left = kRest;
-  while (left > 0) {
+  for (;;) {
     const auto found = sources_.find(stream);
     if (found == sources_.end()) return;
     Source& source = found->second;
+    const std::uint64_t left = kRest - source.debt + source.credit;
+    if (left == 0) return;
     pollfd polled{source.fd.get(), POLLIN, 0};
     if (::poll(&polled, 1, 0) <= 0) return;
     char buffer[wire::kMaxData];
@@ -263,8 +294,10 @@ void Link::drain(std::uint32_t stream) {
     const auto size = static_cast<std::size_t>(n);
     out_ += wire::encode_data(stream, source.offset, {buffer, size});
     source.offset += size;
-    source.credit -= std::min<std::uint64_t>(source.credit, size);
-    left -= size;
+    const std::uint64_t covered = std::min<std::uint64_t>(source.credit, size);
+    source.credit -= covered;
+    source.debt += size - covered;
+    drained_ += size;
   }
 }
 
@@ -289,25 +322,22 @@ void Link::write_pending(std::uint32_t stream, Sink& sink) {
     sink.owed += static_cast<std::uint64_t>(n);
   }
   if (sink.ended && sink.pending.empty()) return end_sink(stream);
-  if (sink.owed >= kWindow / 4) {
-    out_ += wire::encode_credit(stream, std::min(std::exchange(sink.owed, 0), kWindow));
+  while (sink.owed >= kWindow / 4) {
+    const std::uint64_t granted = std::min(sink.owed, kWindow);
+    sink.owed -= granted;
+    out_ += wire::encode_credit(stream, granted);
   }
 }
 
 void Link::end_sink(std::uint32_t stream) {
   const auto found = sinks_.find(stream);
   if (found->second.socket) ::shutdown(found->second.fd.get(), SHUT_WR);
-  sinks_.erase(found);
+  forget_sink(stream);
 }
 
 void Link::refuse(std::uint32_t stream) {
   out_ += wire::encode_credit(stream, 0);
-  sinks_.erase(stream);
-}
-
-void Link::forget(std::uint32_t stream) {
-  sources_.erase(stream);
-  sinks_.erase(stream);
+  forget_sink(stream);
 }
 
 bool Link::written(std::uint32_t stream) const {
@@ -323,7 +353,7 @@ bool Link::all_written() const {
 /// again and again.
 void Link::update() {
   const bool waits = !out_.empty();
-  if (waits != channel_armed_) {
+  if (channel_ && waits != channel_armed_) {
     channel_armed_ = waits;
     watch(EPOLL_CTL_MOD, channel_.get(), waits ? EPOLLIN | EPOLLOUT : EPOLLIN, tag(kChannel, 0));
   }

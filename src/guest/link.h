@@ -32,6 +32,7 @@ class Link final {
   Result<> run(const OnMessage& on_message);
 
   void send(wire::FrameType type, std::string payload);
+  bool open() const { return channel_.valid(); }
   /// Nothing that was sent waits to be written.
   bool flushed() const { return out_.empty(); }
 
@@ -44,8 +45,14 @@ class Link final {
   void drain(std::uint32_t stream);
   void drain_all();
   /// Closes one direction or both of a stream, which the other end is not told.
-  void forget_source(std::uint32_t stream) { sources_.erase(stream); }
-  void forget(std::uint32_t stream);
+  void forget_source(std::uint32_t stream);
+  void forget_sink(std::uint32_t stream);
+  void forget(std::uint32_t stream) {
+    forget_source(stream);
+    forget_sink(stream);
+  }
+  /// The other end is gone as it should be: what has come goes on being written, and no more comes.
+  void close_channel();
 
   /// What has come has been written, or nobody takes it any more.
   bool written(std::uint32_t stream) const;
@@ -58,6 +65,7 @@ class Link final {
     Fd fd;
     std::uint64_t offset = 0;
     std::uint64_t credit = kWindow;
+    std::uint64_t debt = 0;     ///< sent beyond the credit
     bool always_ready = false;  ///< a regular file, which epoll(7) does not take
     bool socket = false, armed = false;
   };
@@ -93,6 +101,7 @@ class Link final {
   Fd channel_, epoll_, kick_;
   wire::FrameReader reader_;
   std::string out_;
+  std::uint64_t drained_ = 0;  ///< of `out_`, at most: what `drain` put there
   bool channel_armed_ = false;
   std::map<std::uint32_t, Source> sources_;
   std::map<std::uint32_t, Sink> sinks_;

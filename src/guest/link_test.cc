@@ -38,6 +38,10 @@ class LinkTest : public testing::Test {
       ASSERT_TRUE(theirs_->run([&](const wire::Frame& f) { return keep(f); }));
     }
   }
+  void settle_once() {
+    ASSERT_TRUE(ours_->run([&](const wire::Frame& f) { return keep(f); }));
+    ASSERT_TRUE(theirs_->run([&](const wire::Frame& f) { return keep(f); }));
+  }
   Result<> keep(const wire::Frame& frame) {
     messages_.push_back(frame.payload);
     return {};
@@ -130,6 +134,34 @@ TEST_F(LinkTest, WhatIsLeftIsSentAtOnceWithoutCredit) {
   settle();
   EXPECT_EQ(take(out_.read.get()), "rest");
   EXPECT_EQ(messages_, (std::vector<std::string>{"end"}));
+}
+
+TEST_F(LinkTest, WhatWasSentBeyondTheCreditIsPaidBack) {
+  ASSERT_GT(::fcntl(in_.write.get(), F_SETPIPE_SZ, 1 << 20), 0);
+  ASSERT_TRUE(theirs_->write_to(5, std::move(out_.write)));
+  ASSERT_TRUE(ours_->read_from(5, std::move(in_.read)));
+  const std::string piece(600u << 10, 'x');
+  for (int round = 0; round < 4; ++round) {
+    ASSERT_TRUE(write_all(in_.write.get(), piece, "pipe"));
+    ours_->drain(5);
+    std::string all;
+    for (int i = 0; i < 200 && all.size() < piece.size(); ++i) {
+      settle_once();
+      all += take(out_.read.get());
+    }
+    EXPECT_EQ(all.size(), piece.size());
+    settle();
+  }
+}
+
+TEST_F(LinkTest, ADescriptorThatOthersHaveIsNotWatchedAfterItsEnd) {
+  SocketPair pair = make_socket_pair();
+  ASSERT_TRUE(ours_->write_to(6, duplicate(pair.ours.get()).value()));
+  ASSERT_TRUE(ours_->read_from(6, duplicate(pair.ours.get()).value()));
+  ::shutdown(pair.theirs.get(), SHUT_WR);
+  settle();
+  pollfd polled{ours_->event_fd(), POLLIN, 0};
+  EXPECT_EQ(::poll(&polled, 1, 50), 0) << "nothing is told again and again";
 }
 
 TEST_F(LinkTest, ASocketIsShutDownAtItsEnd) {

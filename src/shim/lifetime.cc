@@ -39,7 +39,8 @@ Result<> Shim::start() {
 
 Result<std::unique_ptr<backend::Sandbox>> Shim::make_sandbox() {
   const std::string data = box_.layout.box(box_.id);
-  if (box_.spec.isolation == Isolation::kMicroVm) return vm::make_microvm({box_, data});
+  if (box_.spec.isolation == Isolation::kMicroVm)
+    return vm::make_microvm({box_, data, !boxes_have_our_id_});
   if (box_.spec.isolation != Isolation::kContainer)
     return process::make_process({box_.id, box_.spec, data, box_.layout.cache(), kClaim,
                                   box_.fail_at, box_.trial.value_or(backend::Trial{})});
@@ -124,6 +125,7 @@ void Shim::on_event(const ProcessEvent& event) {
   if (done_) return;
   processes_[kMainProcess].facts.wait_status = event.status;
   main_ended_ns_ = boot_ns();
+  total_at_end_ = main_output().total();
   update_room();
   end_sandbox();
 }
@@ -300,7 +302,16 @@ void Shim::end_sandbox() {
   // What stands still neither ends nor accounts for itself.
   [[maybe_unused]] Result<> resumed = resume();
   sandbox_->end();
-  after_in_run(kPatience, [this] { sandbox_->kill_all(); });
+  kill_after(kPatience);
+}
+
+/// Again and again: a sandbox may take a second word, or time.
+void Shim::kill_after(std::int64_t ns) {
+  after_in_run(ns, [this, ns, run = run_] {
+    sandbox_->kill_all();
+    on_sandbox();
+    if (!done_ && sandbox_ && run == run_) kill_after(ns);
+  });
 }
 
 void Shim::finish() {

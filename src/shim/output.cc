@@ -98,8 +98,12 @@ void Shim::update_room() {
     const auto process = processes_.find(id);
     if (id != kMainProcess && process != processes_.end() && process->second.started_ns == 0)
       room = 0;  // its client has not been told of it yet
-    // What has ended is read to its end.
-    if (id == kMainProcess && main_ended_ns_ != 0) room = UINT64_MAX;
+    // What a program wrote before its end is read, as far as it may still be on its way.
+    constexpr std::uint64_t kRest = 4u << 20;
+    if (id == kMainProcess && main_ended_ns_ != 0) {
+      const std::uint64_t since = main_output().total() - total_at_end_;
+      room = std::max(room, kRest - std::min(since, kRest));
+    }
     carrier->output->set_room(room);
   }
 }

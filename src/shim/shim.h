@@ -130,6 +130,7 @@ class Shim final {
   /// The stop signal, then after `grace` the end.
   void stop_box(ExitReason reason, std::chrono::nanoseconds grace);
   void end_sandbox();
+  void kill_after(std::int64_t ns);
   void finish();
   void finish_at_rest();
   void end_execs();
@@ -197,6 +198,7 @@ class Shim final {
   std::vector<std::unique_ptr<Connection>> dropped_;  ///< freed when no handler is running
   std::map<backend::ProcessId, Process> processes_;
   backend::ProcessId next_process_ = backend::kMainProcess + 1;
+  std::uint64_t total_at_end_ = 0;  ///< of main's output
   std::int64_t asked_ns_ = 0, main_started_ns_ = 0, main_ended_ns_ = 0, exec_began_ns_ = 0;
   Countdown wall_time_, idle_time_;
   Paused paused_ = Paused::kNot;

@@ -25,10 +25,12 @@ Result<Console> Console::open(int directory) {
 
 bool Console::read() {
   char buffer[4096];
-  ssize_t n = 0;
-  while ((n = ::read(pipe_.read.get(), buffer, sizeof buffer)) > 0)
-    keep({buffer, static_cast<std::size_t>(n)});
-  return n < 0 && (errno == EAGAIN || errno == EINTR);
+  constexpr int kMostReads = 16;  // a guest that never stops is not all that there is to do
+  ssize_t n = 1;
+  for (int i = 0; i < kMostReads && n > 0; ++i)
+    if ((n = ::read(pipe_.read.get(), buffer, sizeof buffer)) > 0)
+      keep({buffer, static_cast<std::size_t>(n)});
+  return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 void Console::keep(std::string_view bytes) {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,12 +26,17 @@ namespace {
 
 constexpr int kControlMs = 10'000;
 
+/// For a reader to take what a process wrote, when nothing can go on before that.
+constexpr std::int64_t kReadTime = 5'000'000'000;
+/// For a guest to write to its disk what the box has written, and to be gone.
+constexpr std::int64_t kSyncTime = 30'000'000'000;
+
 Error silent() { return make_error(Code::kUnavailable, "guest_died", "talk to guest: it is gone"); }
 
 }  // namespace
 
 MicroVm::~MicroVm() {
-  kill_all();
+  kill_machine();
   if (qemu_.pid > 0) ::waitpid(qemu_.pid, nullptr, 0);
   [[maybe_unused]] const Result<> cleaned = cleanup();
 }
@@ -50,13 +56,22 @@ void MicroVm::tell(const guest::ToGuest& message) {
 void MicroVm::fail(const Error& error) {
   if (std::exchange(failed_, true)) return;
   if (console_) console_->note(error.message);
-  kill_all();
+  kill_machine();
 }
 
 void MicroVm::run_link() {
   if (!link_ || failed_) return;
   const Result<> went = link_->run([this](const wire::Frame& frame) { return on_message(frame); });
-  if (!went) fail(went.error());
+  if (went) return;
+  if (!box_gone_ || went.error().reason != "link_closed") return fail(went.error());
+  link_->close_channel();
+  run_link();  // goes on with what has come
+}
+
+/// Nobody has to read what a box wrote; the box ends all the same.
+bool MicroVm::gone() const {
+  return ended_ &&
+         (failed_ || is_written(backend::kMainProcess) || boot_ns() - ended_ns_ > kReadTime);
 }
 
 Result<> MicroVm::on_message(const wire::Frame& frame) {
@@ -89,6 +104,7 @@ Result<> MicroVm::handle(const guest::Figures& message) {
 Result<> MicroVm::handle(const guest::Gone& message) {
   figures_ = message.figures;
   box_gone_ = true;
+  gone_ns_ = boot_ns();
   tell(guest::PowerOff{});
   return {};
 }
@@ -97,7 +113,8 @@ Result<> MicroVm::handle(const guest::Gone& message) {
 Result<> MicroVm::check(const ProcessEvent& event) const {
   const auto found = processes_.find(event.id);
   const bool starts = event.kind != ProcessEvent::Kind::kEnded;
-  if (found != processes_.end() && (found->second.stage == Stage::kAsked) == starts) return {};
+  const Stage before = starts ? Stage::kAsked : Stage::kStarted;
+  if (found != processes_.end() && found->second.stage == before) return {};
   return make_error(Code::kInvalidArgument, "protocol_error",
                     format("receive event: process {} cannot have it", event.id));
 }
@@ -108,7 +125,7 @@ Result<> MicroVm::handle(guest::Event message) {
   figures_.oom_kills = std::max(figures_.oom_kills, message.oom_kills);
   figures_.pid_limit_hits = std::max(figures_.pid_limit_hits, message.pid_limit_hits);
   Process& process = processes_.at(event.id);
-  process.stage = Stage::kStarted;
+  process.stage = event.kind == ProcessEvent::Kind::kEnded ? Stage::kEnded : Stage::kStarted;
   if (event.kind == ProcessEvent::Kind::kFailed) {
     for (Part part : {Part::kIn, Part::kOut, Part::kErr}) link_->forget(stream_of(event.id, part));
     processes_.erase(event.id);
@@ -116,7 +133,7 @@ Result<> MicroVm::handle(guest::Event message) {
     // Nobody reads what it has not read.
     link_->forget_source(stream_of(event.id, Part::kIn));
   }
-  events_.push_back(std::move(event));
+  events_.push_back({std::move(event), boot_ns()});
   return {};
 }
 
@@ -126,22 +143,40 @@ bool MicroVm::is_written(ProcessId id) const {
   });
 }
 
+/// The end of an exec waits until what came before it is written; that of the main process is read
+/// to its end after it.
+bool MicroVm::is_told(const Held& held) const {
+  const ProcessEvent& event = held.event;
+  return event.kind != ProcessEvent::Kind::kEnded || event.id == backend::kMainProcess || ended_ ||
+         told_to_end_ || is_written(event.id) || boot_ns() - held.since_ns > kReadTime;
+}
+
+/// Once a second while something may take too long.
+void MicroVm::look_at_time() {
+  if (box_gone_ && !ended_ && boot_ns() - gone_ns_ > kSyncTime) kill_machine();
+  const bool ticks = !events_.empty() || box_gone_ || ended_;
+  if (std::exchange(ticks_, ticks) == ticks) return;
+  itimerspec time{};
+  if (ticks) time.it_interval.tv_sec = time.it_value.tv_sec = 1;
+  ::timerfd_settime(timer_.get(), 0, &time, nullptr);
+}
+
 std::vector<ProcessEvent> MicroVm::events() {
   std::uint64_t ignored = 0;
-  [[maybe_unused]] const ssize_t n = ::read(kick_.get(), &ignored, sizeof ignored);
+  for (int fd : {kick_.get(), timer_.get()}) [[maybe_unused]]
+    const ssize_t n = ::read(fd, &ignored, sizeof ignored);
   if (console_) console_->read();
   run_link();
   read_terminals();
   reap();
   std::vector<ProcessEvent> out;
-  std::erase_if(events_, [&](ProcessEvent& event) {
-    const bool ends = event.kind == ProcessEvent::Kind::kEnded;
-    // What the main process wrote is read to its end after it.
-    if (ends && event.id != backend::kMainProcess && !ended_ && !is_written(event.id)) return false;
-    if (ends) processes_.erase(event.id);
-    out.push_back(std::move(event));
+  std::erase_if(events_, [&](Held& held) {
+    if (!is_told(held)) return false;
+    if (held.event.kind == ProcessEvent::Kind::kEnded) processes_.erase(held.event.id);
+    out.push_back(std::move(held.event));
     return true;
   });
+  look_at_time();
   return out;
 }
 
@@ -158,12 +193,14 @@ void MicroVm::reap() {
   if (qemu_.pid <= 0) return;
   pollfd polled{qemu_.pidfd.get(), POLLIN, 0};
   if (::poll(&polled, 1, 0) <= 0) return;
-  // What it had sent before its end is still there to be read.
-  run_link();
+  // What it had sent before its end is still there to be read, in portions.
+  constexpr int kMostPortions = 64;
+  for (int i = 0; i < kMostPortions && !failed_ && link_ && link_->open(); ++i) run_link();
   ::waitpid(qemu_.pid, nullptr, 0);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, qemu_.pidfd.get(), nullptr);
   qemu_ = {};
   failed_ = failed_ || !box_gone_;
+  ended_ns_ = boot_ns();
   if (console_) {
     console_->read();
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, console_->fd(), nullptr);
@@ -210,6 +247,7 @@ Result<> MicroVm::signal(ProcessId id, int number, bool group) {
 }
 
 Result<> MicroVm::pause() {
+  if (!qmp_ && !qmp_socket_) return silent();
   if (!qmp_) qmp_.emplace(TRY(Qmp::open(std::move(qmp_socket_), kControlMs)));
   TRY(qmp_->call("stop", kControlMs));
   paused_ = true;
@@ -223,20 +261,32 @@ Result<> MicroVm::resume() {
   return {};
 }
 
-void MicroVm::end() { tell(guest::End{}); }
+void MicroVm::end() {
+  told_to_end_ = true;
+  tell(guest::End{});
+}
 
+/// By force, in the guest; a machine whose box is gone has its disk to write. One that does neither
+/// is ended by the next call.
 void MicroVm::kill_all() {
+  const bool answers = link_ && !failed_ && !paused_ && qemu_.pid > 0;
+  if (answers && !box_gone_ && !std::exchange(forced_, true)) return tell(guest::End{true});
+  if (answers && box_gone_ && boot_ns() - gone_ns_ < kSyncTime) return;
+  kill_machine();
+}
+
+void MicroVm::kill_machine() {
   if (qemu_.pid > 0) ::syscall(SYS_pidfd_send_signal, qemu_.pidfd.get(), SIGKILL, nullptr, 0);
 }
 
 /// What stands still says nothing, and uses no more than before.
 Usage MicroVm::usage() {
-  if (paused_ || failed_ || ended_ || box_gone_) return figures_.usage;
-  constexpr std::int64_t kPatience = 2'000'000'000;
+  if (paused_ || failed_ || ended_ || box_gone_ || qemu_.pid <= 0) return figures_.usage;
+  // One that was silent is not waited for again before it has answered.
+  const std::int64_t kPatience = silent_ ? 0 : 2'000'000'000;
   const std::uint64_t before = answers_;
-  tell(guest::AskFigures{});
-  [[maybe_unused]] const Result<> came =
-      await([&] { return answers_ > before || box_gone_; }, boot_ns() + kPatience, "ask guest");
+  if (!silent_) tell(guest::AskFigures{});
+  silent_ = !await([&] { return answers_ > before || box_gone_; }, boot_ns() + kPatience, "ask");
   // What else has come meanwhile is to be looked at.
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(kick_.get(), &one, sizeof one);
@@ -244,9 +294,11 @@ Usage MicroVm::usage() {
 }
 
 std::chrono::nanoseconds MicroVm::cpu_time() {
+  // A guest may say what it likes; a sum that no box can have used must not overflow.
+  constexpr std::chrono::nanoseconds kMost = std::chrono::hours(24 * 365 * 100);
   const Usage now = usage();
-  return now.cpu_user.value_or(std::chrono::nanoseconds(0)) +
-         now.cpu_system.value_or(std::chrono::nanoseconds(0));
+  return std::min(now.cpu_user.value_or(std::chrono::nanoseconds(0)), kMost) +
+         std::min(now.cpu_system.value_or(std::chrono::nanoseconds(0)), kMost);
 }
 
 /// The limit is the size of the disk, which the guest's file system reports by itself.

@@ -11,7 +11,8 @@ namespace caisson::vm {
 
 struct MicroVmOptions {
   backend::StartRequest box;
-  std::string data;  ///< the box's directory
+  std::string data;   ///< the box's directory
+  bool root = false;  ///< the shim was started by root
 };
 
 std::unique_ptr<backend::Sandbox> make_microvm(MicroVmOptions options);

@@ -33,7 +33,7 @@ class MicroVm final : public backend::Sandbox {
   Result<> signal(backend::ProcessId id, int number, bool group) override;
   int event_fd() const override { return epoll_.get(); }
   std::vector<backend::ProcessEvent> events() override;
-  bool gone() const override { return ended_ && (failed_ || is_written(backend::kMainProcess)); }
+  bool gone() const override;
   bool lost() const override { return failed_; }
   Result<> pause() override;
   Result<> resume() override;
@@ -47,7 +47,7 @@ class MicroVm final : public backend::Sandbox {
   Result<> cleanup() override;
 
  private:
-  enum class Stage { kAsked, kStarted };
+  enum class Stage { kAsked, kStarted, kEnded };
   struct Process {
     Stage stage = Stage::kAsked;
     std::vector<guest::Part> outputs;  ///< what it writes to us
@@ -77,12 +77,20 @@ class MicroVm final : public backend::Sandbox {
   Result<> handle(const guest::Gone& message);
   Result<> check(const backend::ProcessEvent& event) const;
   bool is_written(backend::ProcessId id) const;
+  struct Held {
+    backend::ProcessEvent event;
+    std::int64_t since_ns;
+  };
+  bool is_told(const Held& held) const;
+  void look_at_time();
   void read_terminals();
   void reap();
+  void kill_machine();
   void fail(const Error& error);
 
   MicroVmOptions options_;
-  Fd epoll_, kick_;
+  Fd epoll_, kick_, timer_;
+  bool ticks_ = false;
   std::optional<sys::Cgroup> cgroup_;
   sys::ClaimedRange ids_;
   std::optional<Console> console_;
@@ -98,13 +106,17 @@ class MicroVm final : public backend::Sandbox {
   std::string kernel_;
   std::map<backend::ProcessId, Process> processes_;
   std::optional<TerminalWatch> next_terminal_;  ///< of the terminal that was opened last
-  std::deque<backend::ProcessEvent> events_;    ///< ends wait until what came before is written
+  std::deque<Held> events_;                     ///< ends wait until what came before is written
   guest::Figures figures_;
   std::uint64_t answers_ = 0;  ///< figures that came
   bool paused_ = false;
   bool box_gone_ = false;  ///< the guest has said so
   bool failed_ = false;    ///< the guest did what it must not, or is gone
   bool ended_ = false;     ///< QEMU was reaped
+  std::int64_t ended_ns_ = 0;
+  std::int64_t gone_ns_ = 0;  ///< when the guest said that nothing is left
+  bool silent_ = false;       ///< it did not answer the last question
+  bool told_to_end_ = false, forced_ = false;
 };
 
 }  // namespace caisson::vm

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -33,8 +34,9 @@ Result<backend::Started> MicroVm::start() {
   const std::int64_t begun = boot_ns();
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_ || !kick_) return sys_error("create epoll", "");
-  TRY(watch(kick_.get()));
+  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!epoll_ || !kick_ || !timer_) return sys_error("create epoll", "");
+  for (int fd : {kick_.get(), timer_.get()}) TRY(watch(fd));
   if (Result<> up = boot(); !up) return with_console(up.error());
   const std::int64_t booted = boot_ns();
   if (Result<> box = start_box(); !box) return with_console(box.error());
@@ -68,9 +70,9 @@ Result<> MicroVm::boot() {
   console_ = TRY(Console::open(data.get()));
   // QEMU's user is one that nobody else is: of root's a range is claimed, an ordinary user's is
   // the user in a namespace of its own.
-  if (::geteuid() == 0)
+  if (options_.root)
     ids_ = TRY(container::claim_ids(options_.box.id));
-  else
+  else if (::geteuid() != 0)  // not there yet, from an earlier run
     TRY(container::enter_box_ids());
   TRY(make_cgroup());
 
@@ -147,8 +149,10 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
     if (left <= 0)
       return make_error(Code::kDeadlineExceeded, "guest_silent",
                         format("{}: it did not answer in time", action));
-    pollfd polled{epoll_.get(), POLLIN, 0};
-    ::poll(&polled, 1, static_cast<int>(left / 1'000'000 + 1));
+    pollfd polled[] = {{link_->event_fd(), POLLIN, 0},
+                       {qemu_.pidfd.get(), POLLIN, 0},
+                       {console_->fd(), POLLIN, 0}};
+    ::poll(polled, 3, static_cast<int>(left / 1'000'000 + 1));
     run_link();
     console_->read();
     reap();

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/scope_exit.h"
 #include "sys/capabilities.h"
 #include "sys/cgroup.h"
 #include "sys/landlock.h"
@@ -39,18 +40,22 @@ Result<> become(const QemuOptions& options) {
   return {};
 }
 
-Result<> give_up_privileges() {
+Result<> give_up_privileges(pid_t parent) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return sys_error("set no_new_privs", "");
   if (const int err = sys::set_capabilities(0, 0, 0); err != 0)
     return errno_error(err, "drop capabilities", "");
   // A change of credentials clears it, prctl(2).
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return sys_error("harden qemu", "");
+  if (::getppid() != parent)
+    return make_error(Code::kUnavailable, "qemu_failed", "start qemu: the shim is gone");
   return {};
 }
 
-/// Where the kernel has no Landlock the other walls stand; `doctor` tells of it.
+/// Where the kernel has no Landlock a user id of its own is in QEMU's way.
 Result<> confine(const QemuOptions& options) {
   const Result<int> abi = sys::landlock_abi();
+  if (!abi && options.uid == 0)
+    return abi.error();  // of an ordinary user nothing else is in its way
   if (!abi) return {};
   constexpr int kTcpAbi = 4, kScopeAbi = 6;
   sys::LandlockOptions walls;
@@ -72,7 +77,7 @@ Result<> confine(const QemuOptions& options) {
   return rules.restrict_self();
 }
 
-Result<> prepare(const QemuOptions& options) {
+Result<> prepare(const QemuOptions& options, pid_t parent) {
   if (const int err = sys::join_cgroups(options.cgroups.data(), options.cgroups.size()); err != 0)
     return errno_error(err, "join cgroups", "");
   for (int fd : options.fds)
@@ -80,23 +85,25 @@ Result<> prepare(const QemuOptions& options) {
   for (int fd : {1, 2})
     if (::dup2(options.output, fd) < 0) return sys_error("redirect output", "");
   TRY(leave_namespaces());
-  if (options.uid != 0)
-    if (const int err = sys::drop_bounding(0); err != 0)
-      return errno_error(err, "drop the bounding set", "");
+  if (const int err = sys::drop_bounding(0); err != 0)
+    return errno_error(err, "drop the bounding set", "");
   TRY(become(options));
-  TRY(give_up_privileges());
+  TRY(give_up_privileges(parent));
   return confine(options);
 }
 
 /// This process is QEMU, or tells on `errors` why not.
-[[noreturn]] void run(const QemuOptions& options, int errors) {
+[[noreturn]] void run(const QemuOptions& options, int errors, pid_t parent) {
   std::vector<char*> argv;
   for (const std::string& word : options.words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   char path[] = "PATH=/usr/bin:/bin";
   char* env[] = {path, nullptr};
-  Result<> ready = prepare(options);
+  Result<> ready = prepare(options, parent);
   for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (ready) ::execve(argv[0], argv.data(), env);
   const Error error = ready ? sys_error("start program", options.words[0]) : ready.error();
   [[maybe_unused]] const Result<> told = write_all(errors, error.message, "");
@@ -107,18 +114,22 @@ Result<> prepare(const QemuOptions& options) {
 
 Result<Qemu> start_qemu(const QemuOptions& options) {
   Pipe errors = TRY(make_pipe());
+  const pid_t parent = ::getpid();
   Qemu qemu;
   qemu.pid = ::fork();
   if (qemu.pid < 0) return sys_error("start process", "");
-  if (qemu.pid == 0) run(options, errors.write.get());
+  if (qemu.pid == 0) run(options, errors.write.get(), parent);
+  ScopeExit end([&] {
+    ::kill(qemu.pid, SIGKILL);
+    ::waitpid(qemu.pid, nullptr, 0);
+  });
   errors.write.reset();
   const std::string error = TRY(read_all(errors.read.get(), 4096, "qemu"));
-  if (!error.empty()) {
-    ::waitpid(qemu.pid, nullptr, 0);
+  if (!error.empty())
     return make_error(Code::kInternal, "qemu_failed", format("start qemu: {}", error));
-  }
   qemu.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, qemu.pid, 0)));
   if (!qemu.pidfd) return sys_error("watch qemu", "");
+  end.release();
   return qemu;
 }
 

@@ -56,9 +56,10 @@ Result<json> Qmp::call(const std::string& command, const json& arguments, int ti
     if (answer.contains("event")) continue;
     if (const auto found = answer.find("return"); found != answer.end()) return *found;
     const auto error = answer.find("error");
-    const std::string cause = error != answer.end() && error->is_object()
-                                  ? error->value("desc", std::string("unknown"))
-                                  : "neither an answer nor an error";
+    std::string cause = "neither an answer nor an error";
+    if (error != answer.end() && error->is_object() && error->contains("desc") &&
+        (*error)["desc"].is_string())
+      cause = (*error)["desc"].get<std::string>();
     return make_error(Code::kInternal, "qemu_failed", format("{}: {}", command, cause));
   }
 }

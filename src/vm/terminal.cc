@@ -13,8 +13,9 @@ namespace caisson::vm {
 namespace {
 
 /// Tells every size until the terminal is hung up, whose SIGHUP ends this process.
-[[noreturn]] void watch(int slave, int sizes) {
+[[noreturn]] void watch(pid_t parent, int slave, int sizes) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
   // Nothing else of the shim's may be kept open by this process.
   slave = ::dup2(slave, 0);
   sizes = ::dup2(sizes, 1);
@@ -25,7 +26,7 @@ namespace {
   sigset_t changes;
   ::sigemptyset(&changes);
   ::sigaddset(&changes, SIGWINCH);
-  ::sigprocmask(SIG_BLOCK, &changes, nullptr);
+  ::sigprocmask(SIG_SETMASK, &changes, nullptr);
   if (::ioctl(slave, TIOCSCTTY, 0) < 0) ::_exit(1);
   for (int number = 0;;) {
     // The first before any change: it may have come before we were there to be told.
@@ -46,9 +47,10 @@ guest::WindowSize size_of_terminal(int fd) {
 Result<TerminalWatch> TerminalWatch::start(int slave) {
   Pipe sizes = TRY(make_pipe());
   TRY(set_nonblocking(sizes.read.get()));
+  const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return sys_error("start process", "");
-  if (pid == 0) watch(slave, sizes.write.get());
+  if (pid == 0) watch(parent, slave, sizes.write.get());
   return TerminalWatch(pid, std::move(sizes.read));
 }
 
