@@ -283,10 +283,10 @@ void MicroVm::kill_machine() {
 Usage MicroVm::usage() {
   if (paused_ || failed_ || ended_ || box_gone_ || qemu_.pid <= 0) return figures_.usage;
   // One that was silent is not waited for again before it has answered.
-  const std::int64_t kPatience = silent_ ? 0 : 2'000'000'000;
+  const std::int64_t patience = silent_ ? 0 : 2'000'000'000;
   const std::uint64_t before = answers_;
   if (!silent_) tell(guest::AskFigures{});
-  silent_ = !await([&] { return answers_ > before || box_gone_; }, boot_ns() + kPatience, "ask");
+  silent_ = !await([&] { return answers_ > before || box_gone_; }, boot_ns() + patience, "ask");
   // What else has come meanwhile is to be looked at.
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(kick_.get(), &one, sizeof one);
