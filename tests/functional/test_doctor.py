@@ -67,7 +67,10 @@ def test_a_missing_defence_fails(caisson, name):
 @pytest.mark.seconds(300)
 @pytest.mark.parametrize("name", ["limit_memory", "limit_pids", "limit_cpus"])
 def test_a_missing_limit_of_a_cgroup_fails(caisson, name):
-    status, rows, _ = doctor(caisson, "--without", name)
+    for _ in range(4):  # a busy machine may give the box too little to compute more than is allowed
+        status, rows, _ = doctor(caisson, "--without", name)
+        if status == 1:
+            break
     assert status == 1 and rows["container", name]["proof"] == "failed", rows["container", name]
 
 
