@@ -151,7 +151,7 @@ void set_limits(BoxSpec& spec, trial::Target& target, const sys::CgroupLayout& l
   if (usable(sys::Controller::kMemory)) limits.memory_bytes = target.memory_bytes = 64u << 20;
   if (usable(sys::Controller::kPids)) limits.pids = target.pids = 24;
   if (usable(sys::Controller::kCpu))
-    limits.cpus = static_cast<double>(target.cpu_percent = 50) / 100;
+    limits.cpus = static_cast<double>(target.cpu_percent = 25) / 100;
   limits.open_files = target.open_files = 64;
   limits.file_size_bytes = target.file_size_bytes = 1u << 20;
   if (spec.isolation == Isolation::kContainer) limits.tmpfs_bytes = target.tmpfs_bytes = 4u << 20;
