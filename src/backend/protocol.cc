@@ -157,16 +157,6 @@ Result<Started> decode_started(const json& value) {
   return started;
 }
 
-/// A fault of a nested document is a fault of the message that carries it.
-template <class T>
-Result<T> as_protocol_error(Result<T> result) {
-  if (result || result.error().reason == "protocol_error") return result;
-  Error error = with_context(std::move(result).error(), "decode message");
-  error.code = Code::kInvalidArgument;
-  error.reason = "protocol_error";
-  return error;
-}
-
 Error unexpected() {
   return make_error(Code::kInvalidArgument, "protocol_error", "decode message: unexpected kind");
 }
@@ -281,7 +271,7 @@ std::string encode_request(const Request& request) {
 Result<Request> decode_request(std::string_view payload) {
   const json document = TRY(wire::decode_cbor(payload));
   TRY(check_version(document));
-  return as_protocol_error(request_of(document));
+  return wire::as_protocol_error(request_of(document));
 }
 
 std::string encode_reply(const Reply& reply) {
@@ -301,7 +291,7 @@ std::string encode_reply(const Reply& reply) {
 }
 
 Result<Reply> decode_reply(std::string_view payload) {
-  return as_protocol_error(reply_of(TRY(wire::decode_cbor(payload))));
+  return wire::as_protocol_error(reply_of(TRY(wire::decode_cbor(payload))));
 }
 
 std::string encode_exit(const ExitInfo& exit) {
@@ -312,7 +302,7 @@ Result<ExitInfo> decode_exit(std::string_view payload) {
   const json document = TRY(wire::decode_cbor(payload));
   const auto it = document.find("exit");
   if (it == document.end()) return unexpected();
-  return as_protocol_error(spec::decode_exit_info(*it));
+  return wire::as_protocol_error(spec::decode_exit_info(*it));
 }
 
 std::string encode_status(const Status& status) {

@@ -345,10 +345,6 @@ bool Link::written(std::uint32_t stream) const {
   return found == sinks_.end() || found->second.pending.empty();
 }
 
-bool Link::all_written() const {
-  return std::ranges::all_of(sinks_, [](const auto& s) { return s.second.pending.empty(); });
-}
-
 /// Asks epoll for what can be gone on with, and for nothing else: of what it has it tells the end
 /// again and again.
 void Link::update() {

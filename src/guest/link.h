@@ -56,7 +56,6 @@ class Link final {
 
   /// What has come has been written, or nobody takes it any more.
   bool written(std::uint32_t stream) const;
-  bool all_written() const;
   bool reads(std::uint32_t stream) const { return sources_.contains(stream); }
   bool writes(std::uint32_t stream) const { return sinks_.contains(stream); }
 

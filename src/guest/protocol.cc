@@ -250,16 +250,6 @@ Result<FromGuest> from_guest_of(const json& document) {
   return message;
 }
 
-/// A fault of a nested document is a fault of the message that carries it.
-template <class T>
-Result<T> as_protocol_error(Result<T> result) {
-  if (result || result.error().reason == "protocol_error") return result;
-  Error error = with_context(std::move(result).error(), "decode message");
-  error.code = Code::kInvalidArgument;
-  error.reason = "protocol_error";
-  return error;
-}
-
 }  // namespace
 
 std::string encode(const ToGuest& message) {
@@ -271,11 +261,11 @@ std::string encode(const FromGuest& message) {
 }
 
 Result<ToGuest> decode_to_guest(std::string_view payload) {
-  return as_protocol_error(to_guest_of(TRY(wire::decode_cbor(payload))));
+  return wire::as_protocol_error(to_guest_of(TRY(wire::decode_cbor(payload))));
 }
 
 Result<FromGuest> decode_from_guest(std::string_view payload) {
-  return as_protocol_error(from_guest_of(TRY(wire::decode_cbor(payload))));
+  return wire::as_protocol_error(from_guest_of(TRY(wire::decode_cbor(payload))));
 }
 
 }  // namespace caisson::guest

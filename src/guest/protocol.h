@@ -32,7 +32,6 @@ enum class Part : std::uint32_t { kIn = 0, kOut = 1, kErr = 2 };
 constexpr std::uint32_t stream_of(backend::ProcessId id, Part part) {
   return id * 4 + static_cast<std::uint32_t>(part);
 }
-constexpr backend::ProcessId process_of(std::uint32_t stream) { return stream / 4; }
 constexpr backend::ProcessId kMostProcesses = UINT32_MAX / 4;
 
 struct WindowSize {

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "base/sha256.h"
 #include "spec/json.h"
 
 namespace caisson::vm {
@@ -77,15 +76,12 @@ Result<Assets> open_assets(const std::string& directory, const std::string& kern
     const auto found = manifest->find(name);
     return found == manifest->end() ? empty : *found;
   };
-  if (member("format") != json(1) || !member("files").is_object() ||
-      !member("kernel_release").is_string())
+  if (member("format") != json(1) || !member("files").is_object())
     return invalid(path, "not a manifest of format 1");
   Assets assets;
   assets.initramfs = TRY(open_file(directory, member("files"), "initramfs"));
   assets.kernel = kernel.empty() ? TRY(open_file(directory, member("files"), "vmlinux"))
                                  : TRY(open_kernel(kernel));
-  assets.release = member("kernel_release").get<std::string>();
-  assets.digest = sha256_hex(*text + kernel);
   return assets;
 }
 

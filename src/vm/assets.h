@@ -9,8 +9,6 @@ namespace caisson::vm {
 
 struct Assets {
   Fd kernel, initramfs;
-  std::string release;  ///< the kernel's
-  std::string digest;   ///< of everything together
 };
 
 /// Of the directory that `./dev guest` makes; `kernel`, a path, takes the place of its kernel when

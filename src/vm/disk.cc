@@ -55,9 +55,4 @@ Result<Fd> open_box_disk(int data, const std::string& cache, std::uint64_t bytes
   return open_at(data, kDisk, O_RDWR | O_NOFOLLOW);
 }
 
-std::uint64_t disk_bytes(int disk) {
-  struct stat info{};
-  return ::fstat(disk, &info) < 0 ? 0 : static_cast<std::uint64_t>(info.st_blocks) * 512;
-}
-
 }  // namespace caisson::vm

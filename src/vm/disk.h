@@ -13,7 +13,4 @@ namespace caisson::vm {
 /// `qemu_img_missing`, `disk_full`.
 Result<Fd> open_box_disk(int data, const std::string& cache, std::uint64_t bytes);
 
-/// What it takes on the host.
-std::uint64_t disk_bytes(int disk);
-
 }  // namespace caisson::vm

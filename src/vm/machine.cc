@@ -40,10 +40,6 @@ std::string kernel_words(const Machine& machine) {
 
 }  // namespace
 
-std::string_view to_string(Accelerator accelerator) {
-  return accelerator == Accelerator::kKvm ? "kvm" : "tcg";
-}
-
 std::vector<std::string> command_line(const Machine& machine) {
   const auto fd = [](int number) { return format("/proc/self/fd/{}", number); };
   std::vector<std::string> words = {machine.qemu};

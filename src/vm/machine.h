@@ -11,7 +11,6 @@ namespace caisson::vm {
 
 /// How QEMU runs a guest's instructions.
 enum class Accelerator { kTcg, kKvm };
-std::string_view to_string(Accelerator accelerator);
 
 /// Files and sockets are descriptors of QEMU's process: it opens no path of a box.
 struct Machine {

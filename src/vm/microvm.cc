@@ -79,9 +79,8 @@ Result<> MicroVm::on_message(const wire::Frame& frame) {
   return std::visit([this](auto& m) { return handle(std::move(m)); }, message);
 }
 
-Result<> MicroVm::handle(guest::Hello message) {
+Result<> MicroVm::handle(const guest::Hello&) {
   hello_ = true;
-  kernel_ = std::move(message.kernel);
   return {};
 }
 

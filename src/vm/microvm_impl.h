@@ -69,7 +69,7 @@ class MicroVm final : public backend::Sandbox {
   void tell(const guest::ToGuest& message);
   void run_link();
   Result<> on_message(const wire::Frame& frame);
-  Result<> handle(guest::Hello message);
+  Result<> handle(const guest::Hello& message);
   Result<> handle(const guest::Awake& message);
   Result<> handle(guest::Started message);
   Result<> handle(const guest::Figures& message);
@@ -103,7 +103,6 @@ class MicroVm final : public backend::Sandbox {
 
   bool hello_ = false, awake_ = false;
   std::optional<guest::Started> started_;
-  std::string kernel_;
   std::map<backend::ProcessId, Process> processes_;
   std::optional<TerminalWatch> next_terminal_;  ///< of the terminal that was opened last
   std::deque<Held> events_;                     ///< ends wait until what came before is written

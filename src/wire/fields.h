@@ -45,6 +45,16 @@ class Fields final {
   std::string fault_;
 };
 
+/// A fault of a nested document is a fault of the message that carries it.
+template <class T>
+Result<T> as_protocol_error(Result<T> result) {
+  if (result || result.error().reason == "protocol_error") return result;
+  Error error = with_context(std::move(result).error(), "decode message");
+  error.code = Code::kInvalidArgument;
+  error.reason = "protocol_error";
+  return error;
+}
+
 nlohmann::json encode_error(const Error& error);
 /// A Result<Error> would not tell its value from its error.
 Result<> decode_error(const nlohmann::json& value, Error& error);
