@@ -156,7 +156,7 @@ Result<> Server::handle(const guest::AskFigures&) {
 
 Result<> Server::handle(const guest::End& message) {
   if (!sandbox_)
-    tell(guest::Gone{});
+    tell(guest::Gone{last_});
   else if (message.force)
     sandbox_->kill_all();
   else
@@ -170,7 +170,7 @@ Result<> Server::handle(const guest::PowerOff&) {
 }
 
 guest::Figures Server::figures() {
-  if (!sandbox_) return {};
+  if (!sandbox_) return last_;
   return {sandbox_->usage(), sandbox_->oom_kills(), sandbox_->pid_limit_hits(),
           sandbox_->disk_bytes()};
 }
@@ -196,10 +196,10 @@ void Server::on_sandbox() {
   }
   if (!sandbox_->gone()) return;
   link_.drain_all();
-  const guest::Figures last = figures();
+  last_ = figures();
   [[maybe_unused]] const Result<> cleaned = sandbox_->cleanup();
   sandbox_.reset();
-  tell(guest::Gone{last});
+  tell(guest::Gone{last_});
 }
 
 }  // namespace caisson::agent

@@ -45,6 +45,7 @@ class Server final {
   std::unique_ptr<backend::Sandbox> sandbox_;
   std::set<backend::ProcessId> running_;        ///< asked for, and not told to have ended
   std::map<backend::ProcessId, Fd> terminals_;  ///< masters
+  guest::Figures last_;                         ///< of the box that is gone
   bool off_ = false;
 };
 

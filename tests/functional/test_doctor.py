@@ -105,12 +105,11 @@ def test_what_is_not_proved_is_not_started_by_root(caisson):
     assert "files (read /secret)" in done.stderr and "doctor" in done.stderr
 
 
+@pytest.mark.user_only
 @pytest.mark.parametrize("found, starts", [("proved\n", True), ("files (read /secret)", False)])
 def test_what_is_not_proved_is_not_started(caisson, home, found, starts):
     """A home of its own for what is remembered, as a user without a home directory has."""
     env = {"XDG_RUNTIME_DIR": str(home.parent)}
-    if host.IS_ROOT:
-        pytest.skip("root's is in /run/caisson, for the whole machine")
     assert caisson("run", "--rm", "host:", "true", env=env).returncode == 0
     [proof] = (home.parent / "caisson").glob("proof-container-*")
     proof.write_text(found)
