@@ -82,6 +82,13 @@ Result<Assets> open_assets(const std::string& directory, const std::string& kern
   assets.initramfs = TRY(open_file(directory, member("files"), "initramfs"));
   assets.kernel = kernel.empty() ? TRY(open_file(directory, member("files"), "vmlinux"))
                                  : TRY(open_kernel(kernel));
+  assets.digest = member("files").dump();
+  if (!kernel.empty()) {
+    struct stat info{};
+    if (::fstat(assets.kernel.get(), &info) < 0) return sys_error("stat", kernel);
+    assets.digest += format(" {}:{} {} {}.{}", info.st_dev, info.st_ino, info.st_size,
+                            info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  }
   return assets;
 }
 

@@ -9,6 +9,7 @@ namespace caisson::vm {
 
 struct Assets {
   Fd kernel, initramfs;
+  std::string digest;  ///< tells them from all others
 };
 
 /// Of the directory that `./dev guest` makes; `kernel`, a path, takes the place of its kernel when

@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "guest/protocol.h"
 #include "spec/effective.h"
+#include "vm/opens.h"
 
 namespace caisson::vm {
 namespace {
@@ -38,6 +39,25 @@ std::string kernel_words(const Machine& machine) {
   return words;
 }
 
+/// An empty one where there is no file.
+void add_disk(std::vector<std::string>& words, std::string_view name, int file, int set,
+              std::string_view format_name, std::string_view options) {
+  const auto add = [&](const char* word, std::string value) {
+    words.emplace_back(word);
+    words.push_back(std::move(value));
+  };
+  if (file < 0) {
+    add("-blockdev", format("driver=null-co,node-name={},read-only=on", name));
+  } else {
+    add("-add-fd", format("fd={},set={}", file, set));
+    add("-blockdev", format("driver=file,node-name={}-file,filename=/dev/fdset/{},locking=off{}",
+                            name, set, options));
+    add("-blockdev",
+        format("driver={},node-name={},file={}-file{}", format_name, name, name, options));
+  }
+  add("-device", format("virtio-blk-device,drive={},serial={}", name, name));
+}
+
 }  // namespace
 
 std::vector<std::string> command_line(const Machine& machine) {
@@ -48,17 +68,27 @@ std::vector<std::string> command_line(const Machine& machine) {
   };
   add({"-M",
        "microvm,x-option-roms=off,pit=off,pic=off,rtc=on,acpi=on,auto-kernel-cmdline=off,"
-       "memory-backend=ram"});
+       "memory-backend=ram,suppress-vmdesc=on"});
   if (machine.accelerator == Accelerator::kKvm)
     add({"-accel", "kvm", "-cpu", "host"});
   else
     add({"-accel", "tcg,tb-size=128", "-cpu", "max"});
   add({"-m", format("{}M", machine.memory_mib), "-smp", std::to_string(machine.cpus)});
-  add({"-object", format("memory-backend-memfd,id=ram,size={}M,share=on", machine.memory_mib)});
+  if (machine.memory < 0)
+    add({"-object", format("memory-backend-memfd,id=ram,size={}M,share=on", machine.memory_mib)});
+  else
+    add({"-object", format("memory-backend-file,id=ram,size={}M,mem-path={},share={}",
+                           machine.memory_mib, kMemoryPath, machine.keep_memory ? "on" : "off")});
   add({"-nodefaults", "-no-user-config", "-nographic", "-no-reboot"});
   add({"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
-  add({"-kernel", fd(machine.kernel), "-initrd", fd(machine.initramfs), "-append",
-       kernel_words(machine)});
+  // The state is that of the devices alone, as `xen-save-devices-state` writes it
+  // (qapi/migration.json of QEMU): the memory is there already.
+  add({"-global", "migration.send-configuration=off"});
+  if (machine.state >= 0)
+    add({"-incoming", format("fd:{}", machine.state)});
+  else
+    add({"-kernel", fd(machine.kernel), "-initrd", fd(machine.initramfs), "-append",
+         kernel_words(machine)});
   add({"-add-fd", format("fd={},set=1", machine.console), "-chardev",
        "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console"});
   add({"-chardev", format("socket,id=control,fd={}", machine.control), "-mon",
@@ -68,16 +98,8 @@ std::vector<std::string> command_line(const Machine& machine) {
        format("virtserialport,chardev=agent,name={}", guest::kPort)});
   add({"-object", "rng-random,id=rng,filename=/dev/urandom", "-device",
        "virtio-rng-device,rng=rng"});
-  if (machine.base >= 0)
-    add({"-add-fd", format("fd={},set=2", machine.base), "-blockdev",
-         "driver=file,node-name=base-file,filename=/dev/fdset/2,read-only=on,locking=off",
-         "-blockdev", "driver=raw,node-name=base,file=base-file,read-only=on", "-device",
-         format("virtio-blk-device,drive=base,serial={}", guest::kBaseDisk)});
-  if (machine.box >= 0)
-    add({"-add-fd", format("fd={},set=3", machine.box), "-blockdev",
-         "driver=file,node-name=box-file,filename=/dev/fdset/3,locking=off,discard=unmap",
-         "-blockdev", "driver=qcow2,node-name=box,file=box-file,discard=unmap", "-device",
-         format("virtio-blk-device,drive=box,serial={}", guest::kBoxDisk)});
+  add_disk(words, guest::kBaseDisk, machine.base, 2, "raw", ",read-only=on");
+  add_disk(words, guest::kBoxDisk, machine.box, 3, "qcow2", ",discard=unmap");
   return words;
 }
 

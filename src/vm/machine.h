@@ -12,14 +12,19 @@ namespace caisson::vm {
 /// How QEMU runs a guest's instructions.
 enum class Accelerator { kTcg, kKvm };
 
-/// Files and sockets are descriptors of QEMU's process: it opens no path of a box.
+/// Files and sockets are descriptors of QEMU's process: it opens no path of a box. A machine and
+/// one that goes on where it was saved have the same devices; those of disks that are not given are
+/// there and empty, and no driver has looked at them when a machine is saved as a template.
 struct Machine {
   Accelerator accelerator = Accelerator::kTcg;
   unsigned cpus = 1;
   std::uint64_t memory_mib = 0;
-  std::uint64_t tsc_khz = 0;  ///< of this host; TCG's guests cannot find it out
-  std::string qemu;           ///< the program
-  int kernel = -1, initramfs = -1;
+  std::uint64_t tsc_khz = 0;        ///< of this host; TCG's guests cannot find it out
+  std::string qemu;                 ///< the program
+  int kernel = -1, initramfs = -1;  ///< -1: it does not boot, it goes on (`state`)
+  int memory = -1;               ///< the file of its memory (opens.h); -1: it has memory of its own
+  bool keep_memory = false;      ///< what it writes goes to `memory`, else it is its own
+  int state = -1;                ///< of its devices, to go on from
   int agent = -1, control = -1;  ///< stream sockets: the agent's channel, QMP
   int console = -1;              ///< takes what the guest's kernel says
   int base = -1;                 ///< ext4, read-only; -1: none

@@ -29,8 +29,34 @@ TEST(MachineTest, NothingButTheNeededDevices) {
   EXPECT_THAT(words, Contains("-nodefaults"));
   EXPECT_THAT(words, Contains("-no-user-config"));
   EXPECT_THAT(words, Contains(HasSubstr("spawn=deny")));
-  EXPECT_THAT(words, Not(Contains(HasSubstr("virtio-blk"))));
+  EXPECT_THAT(words, Not(Contains(HasSubstr("fdset/2"))));
+  EXPECT_THAT(words, Contains(HasSubstr("driver=null-co,node-name=base")));
   EXPECT_THAT(words, Not(Contains(HasSubstr("net"))));
+}
+
+/// The devices of a machine and of one that goes on in its place, in their order.
+TEST(MachineTest, GoesOnWithTheSameDevices) {
+  const auto devices = [](const Machine& machine) {
+    std::vector<std::string> found;
+    const std::vector<std::string> words = command_line(machine);
+    for (std::size_t i = 0; i + 1 < words.size(); ++i)
+      if (words[i] == "-device") found.push_back(words[i + 1]);
+    return found;
+  };
+  Machine saved = machine();
+  saved.memory = 30;
+  saved.keep_memory = true;
+  Machine resumed = saved;
+  resumed.keep_memory = false;
+  resumed.kernel = resumed.initramfs = -1;
+  resumed.state = 31;
+  resumed.base = 20;
+  resumed.box = 21;
+  EXPECT_EQ(devices(saved), devices(resumed));
+  EXPECT_THAT(command_line(saved), Contains(HasSubstr("share=on")));
+  EXPECT_THAT(command_line(resumed), Contains(HasSubstr("share=off")));
+  EXPECT_THAT(command_line(resumed), Contains("fd:31"));
+  EXPECT_THAT(command_line(resumed), Not(Contains("-kernel")));
 }
 
 TEST(MachineTest, DisksAreDescriptors) {

@@ -112,8 +112,8 @@ Result<> MicroVm::handle(const guest::Gone& message) {
 Result<> MicroVm::check(const ProcessEvent& event) const {
   const auto found = processes_.find(event.id);
   const bool starts = event.kind != ProcessEvent::Kind::kEnded;
-  const Stage before = starts ? Stage::kAsked : Stage::kStarted;
-  if (found != processes_.end() && found->second.stage == before) return {};
+  const Phase before = starts ? Phase::kAsked : Phase::kStarted;
+  if (found != processes_.end() && found->second.phase == before) return {};
   return make_error(Code::kInvalidArgument, "protocol_error",
                     format("receive event: process {} cannot have it", event.id));
 }
@@ -124,7 +124,7 @@ Result<> MicroVm::handle(guest::Event message) {
   figures_.oom_kills = std::max(figures_.oom_kills, message.oom_kills);
   figures_.pid_limit_hits = std::max(figures_.pid_limit_hits, message.pid_limit_hits);
   Process& process = processes_.at(event.id);
-  process.stage = event.kind == ProcessEvent::Kind::kEnded ? Stage::kEnded : Stage::kStarted;
+  process.phase = event.kind == ProcessEvent::Kind::kEnded ? Phase::kEnded : Phase::kStarted;
   if (event.kind == ProcessEvent::Kind::kFailed) {
     for (Part part : {Part::kIn, Part::kOut, Part::kErr}) link_->forget(stream_of(event.id, part));
     processes_.erase(event.id);
@@ -245,10 +245,15 @@ Result<> MicroVm::signal(ProcessId id, int number, bool group) {
   return {};
 }
 
-Result<> MicroVm::pause() {
+/// Opened when it is needed.
+Result<Qmp*> MicroVm::control() {
   if (!qmp_ && !qmp_socket_) return silent();
   if (!qmp_) qmp_.emplace(TRY(Qmp::open(std::move(qmp_socket_), kControlMs)));
-  TRY(qmp_->call("stop", kControlMs));
+  return &*qmp_;
+}
+
+Result<> MicroVm::pause() {
+  TRY(TRY(control())->call("stop", kControlMs));
   paused_ = true;
   return {};
 }

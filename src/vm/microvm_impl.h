@@ -16,6 +16,7 @@
 #include "vm/microvm.h"
 #include "vm/qemu.h"
 #include "vm/qmp.h"
+#include "vm/template.h"
 #include "vm/terminal.h"
 
 namespace caisson::vm {
@@ -47,9 +48,9 @@ class MicroVm final : public backend::Sandbox {
   Result<> cleanup() override;
 
  private:
-  enum class Stage { kAsked, kStarted, kEnded };
+  enum class Phase { kAsked, kStarted, kEnded };
   struct Process {
-    Stage stage = Stage::kAsked;
+    Phase phase = Phase::kAsked;
     std::vector<guest::Part> outputs;  ///< what it writes to us
     std::optional<TerminalWatch> terminal;
   };
@@ -58,13 +59,24 @@ class MicroVm final : public backend::Sandbox {
   const BoxSpec& spec() const { return options_.box.spec; }
   Result<> boot();
   Result<> make_cgroup();
-  Result<> launch(const Machine& machine, std::vector<int> fds, std::vector<int> readable);
+  Result<> start_machine(const Machine& machine);
+  Result<> boot_machine(Machine machine);
+  Result<> launch(Machine machine);
+  void take_down();
+  Result<> wake(std::int64_t patience_ns);
   Result<> start_box();
   /// Goes on until `done`, or until the deadline: then, and when the guest is gone, it is an error.
   Result<> await(const std::function<bool()>& done, std::int64_t deadline_ns, const char* action);
   Error with_console(Error error) const;
 
+  // microvm_template.cc
+  Result<> resume_template(Machine machine);
+  Result<> make_template(int templates, const std::string& name, Machine machine);
+  Result<Saved> get_template(int templates, const std::string& name, const Machine& machine);
+  Result<> save(int state);
+
   // microvm.cc
+  Result<Qmp*> control();
   Result<> watch(int fd) const;
   void tell(const guest::ToGuest& message);
   void run_link();
@@ -98,8 +110,11 @@ class MicroVm final : public backend::Sandbox {
   std::optional<Qmp> qmp_;
   Fd qmp_socket_;
   Qemu qemu_;
-  Fd disk_;
+  int memory_ = -1;  ///< what QEMU gets when it asks for its memory
+  Assets assets_;
+  Fd data_, disk_, base_;
   std::vector<std::string> warnings_;
+  std::vector<StageTiming> stages_;
 
   bool hello_ = false, awake_ = false;
   std::optional<guest::Started> started_;

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "sys/socket.h"
 #include "vm/disk.h"
 #include "vm/microvm_impl.h"
+#include "vm/opens.h"
 
 namespace caisson::vm {
 namespace {
@@ -43,8 +45,11 @@ Result<backend::Started> MicroVm::start() {
   backend::Started started;
   started.shim_pid = ::getpid();
   started.init_pid = qemu_.pid;
-  started.stages = {{"boot", std::chrono::nanoseconds(booted - begun)},
-                    {"box", std::chrono::nanoseconds(boot_ns() - booted)}};
+  started.stages = std::move(stages_);
+  std::chrono::nanoseconds before{0};
+  for (const StageTiming& stage : started.stages) before += stage.duration;
+  started.stages.push_back({"boot", std::chrono::nanoseconds(booted - begun) - before});
+  started.stages.push_back({"box", std::chrono::nanoseconds(boot_ns() - booted)});
   started.warnings = std::move(warnings_);
   return started;
 }
@@ -61,13 +66,18 @@ Result<> MicroVm::make_cgroup() {
 }
 
 Result<> MicroVm::boot() {
-  const std::string qemu = TRY(find_qemu());
-  const Assets assets = TRY(open_assets(options_.box.guest, {}));
+  assets_ = TRY(open_assets(options_.box.guest, {}));
+  Machine machine;
+  machine.qemu = TRY(find_qemu());
   const Size size = TRY(size_of(spec()));
-  const Fd data = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
-  disk_ = TRY(open_box_disk(data.get(), options_.box.layout.cache(),
+  machine.cpus = size.cpus;
+  machine.memory_mib = size.memory_mib;
+  data_ = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
+  disk_ = TRY(open_box_disk(data_.get(), options_.box.layout.cache(),
                             spec().limits.disk_bytes.value_or(kUsualDisk)));
-  console_ = TRY(Console::open(data.get()));
+  machine.box = disk_.get();
+  if (!options_.box.rootfs.disk.empty()) base_ = TRY(open_fd(options_.box.rootfs.disk, O_RDONLY));
+  machine.base = base_.get();
   // QEMU's user is one that nobody else is: of root's a range is claimed, an ordinary user's is
   // the user in a namespace of its own.
   if (options_.root)
@@ -75,48 +85,68 @@ Result<> MicroVm::boot() {
   else if (::geteuid() != 0)  // not there yet, from an earlier run
     TRY(container::enter_box_ids());
   TRY(make_cgroup());
-
-  sys::SocketPair agent = TRY(sys::make_socket_pair(SOCK_STREAM));
-  sys::SocketPair control = TRY(sys::make_socket_pair(SOCK_STREAM));
-  Fd base;
-  if (!options_.box.rootfs.disk.empty()) base = TRY(open_fd(options_.box.rootfs.disk, O_RDONLY));
-  Machine machine;
-  machine.qemu = qemu;
-  machine.cpus = size.cpus;
-  machine.memory_mib = size.memory_mib;
-  machine.tsc_khz = measure_tsc_khz();
-  machine.kernel = assets.kernel.get();
-  machine.initramfs = assets.initramfs.get();
-  machine.agent = agent.theirs.get();
-  machine.control = control.theirs.get();
-  machine.console = console_->write_end();
-  machine.base = base.get();
-  machine.box = disk_.get();
-  std::vector<int> fds = {machine.kernel,  machine.initramfs, machine.agent,
-                          machine.control, machine.console,   machine.box};
-  if (base) fds.push_back(base.get());
-  TRY(launch(machine, std::move(fds), {machine.kernel, machine.initramfs}));
-  link_.emplace(TRY(guest::Link::create(std::move(agent.ours))));
-  qmp_socket_ = std::move(control.ours);
+  TRY(start_machine(machine));
   for (int fd : {console_->fd(), link_->event_fd(), qemu_.pidfd.get()}) TRY(watch(fd));
+  return {};
+}
+
+/// From a template where there can be one. A start that takes longer is better than none.
+Result<> MicroVm::start_machine(const Machine& machine) {
+  const Result<> went = resume_template(machine);
+  if (went) return {};
+  warnings_.push_back(format("start from a template: {}", went.error().message));
+  take_down();
+  TRY(boot_machine(machine));
+  return wake(kAnswerTime);
+}
+
+Result<> MicroVm::boot_machine(Machine machine) {
+  machine.tsc_khz = measure_tsc_khz();
+  machine.kernel = assets_.kernel.get();
+  machine.initramfs = assets_.initramfs.get();
+  TRY(launch(machine));
   return await([this] { return hello_; }, boot_ns() + kBootTime, "boot guest");
 }
 
-Result<> MicroVm::launch(const Machine& machine, std::vector<int> fds, std::vector<int> readable) {
+Result<> MicroVm::launch(Machine machine) {
+  sys::SocketPair agent = TRY(sys::make_socket_pair(SOCK_STREAM));
+  sys::SocketPair control = TRY(sys::make_socket_pair(SOCK_STREAM));
+  console_ = TRY(Console::open(data_.get()));
+  machine.agent = agent.theirs.get();
+  machine.control = control.theirs.get();
+  machine.console = console_->write_end();
   QemuOptions options;
   options.words = command_line(machine);
-  options.fds = std::move(fds);
-  options.readable = std::move(readable);
+  for (int fd : {machine.kernel, machine.initramfs, machine.state, machine.agent, machine.control,
+                 machine.console, machine.base, machine.box})
+    if (fd >= 0) options.fds.push_back(fd);
+  for (int fd : {machine.kernel, machine.initramfs})
+    if (fd >= 0) options.readable.push_back(fd);
+  options.asks = machine.memory >= 0;
   options.output = machine.console;
   options.kvm = machine.accelerator == Accelerator::kKvm;
   options.uid = ids_.first;
   if (cgroup_) options.cgroups = TRY(cgroup_->join_fds());
   qemu_ = TRY(start_qemu(options));
+  memory_ = machine.memory;
   console_->close_write_end();
+  link_.emplace(TRY(guest::Link::create(std::move(agent.ours))));
+  qmp_socket_ = std::move(control.ours);
   return {};
 }
 
-Result<> MicroVm::start_box() {
+/// As if it had never been started.
+void MicroVm::take_down() {
+  kill_machine();
+  if (qemu_.pid > 0) ::waitpid(qemu_.pid, nullptr, 0);
+  qemu_ = {};
+  link_.reset();
+  qmp_.reset();
+  qmp_socket_.reset();
+  hello_ = awake_ = failed_ = ended_ = false;
+}
+
+Result<> MicroVm::wake(std::int64_t patience_ns) {
   guest::Wake wake;
   wake.time_ns = wall_ns();
   wake.seed.resize(64);
@@ -124,7 +154,10 @@ Result<> MicroVm::start_box() {
     return sys_error("read random bytes", "");
   wake.hostname = "caisson";
   tell(wake);
+  return await([this] { return awake_; }, boot_ns() + patience_ns, "wake guest");
+}
 
+Result<> MicroVm::start_box() {
   guest::Start start;
   start.box = options_.box;
   start.box.layout.home = "/run/caisson";
@@ -136,7 +169,8 @@ Result<> MicroVm::start_box() {
   // The host's limits are kept by the host, or by the machine itself.
   start.box.spec.limits.disk_bytes.reset();
   tell(start);
-  TRY(await([this] { return awake_ && started_; }, boot_ns() + kAnswerTime, "start box in guest"));
+  TRY(await([this] { return started_.has_value(); }, boot_ns() + kAnswerTime,
+            "start box in guest"));
   if (started_->error) return *started_->error;
   for (std::string& warning : started_->started.warnings) warnings_.push_back(std::move(warning));
   return {};
@@ -151,8 +185,10 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
                         format("{}: it did not answer in time", action));
     pollfd polled[] = {{link_->event_fd(), POLLIN, 0},
                        {qemu_.pidfd.get(), POLLIN, 0},
-                       {console_->fd(), POLLIN, 0}};
-    ::poll(polled, 3, static_cast<int>(left / 1'000'000 + 1));
+                       {console_->fd(), POLLIN, 0},
+                       {qemu_.opens.get(), POLLIN, 0}};
+    ::poll(polled, 4, static_cast<int>(left / 1'000'000 + 1));
+    if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), memory_)) qemu_.opens.reset();
     run_link();
     console_->read();
     reap();

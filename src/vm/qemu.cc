@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,6 +16,9 @@
 #include "sys/capabilities.h"
 #include "sys/cgroup.h"
 #include "sys/landlock.h"
+#include "sys/seccomp.h"
+#include "sys/socket.h"
+#include "vm/opens.h"
 
 namespace caisson::vm {
 namespace {
@@ -77,7 +82,19 @@ Result<> confine(const QemuOptions& options) {
   return rules.restrict_self();
 }
 
-Result<> prepare(const QemuOptions& options, pid_t parent) {
+/// The listener goes to the shim, which closes it when QEMU has opened what it needs; what it opens
+/// for writing after that fails.
+Result<> ask_for_opens(int shim) {
+  const std::string program = TRY(opens_filter());
+  const Fd listener(
+      sys::install_seccomp_listener(program.data(), program.size() / sizeof(sock_filter)));
+  if (!listener) return errno_error(-listener.get(), "install filter", "");
+  const ssize_t sent = sys::send_with_fds(shim, "\n", {listener.get()});
+  return sent < 0 ? Result<>(errno_error(static_cast<int>(-sent), "pass listener", ""))
+                  : Result<>();
+}
+
+Result<> prepare(const QemuOptions& options, int shim, pid_t parent) {
   if (const int err = sys::join_cgroups(options.cgroups.data(), options.cgroups.size()); err != 0)
     return errno_error(err, "join cgroups", "");
   for (int fd : options.fds)
@@ -89,42 +106,53 @@ Result<> prepare(const QemuOptions& options, pid_t parent) {
     return errno_error(err, "drop the bounding set", "");
   TRY(become(options));
   TRY(give_up_privileges(parent));
-  return confine(options);
+  TRY(confine(options));
+  return options.asks ? ask_for_opens(shim) : Result<>();
 }
 
-/// This process is QEMU, or tells on `errors` why not.
-[[noreturn]] void run(const QemuOptions& options, int errors, pid_t parent) {
+/// This process is QEMU, or tells `shim` why not.
+[[noreturn]] void run(const QemuOptions& options, int shim, pid_t parent) {
   std::vector<char*> argv;
   for (const std::string& word : options.words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   char path[] = "PATH=/usr/bin:/bin";
   char* env[] = {path, nullptr};
-  Result<> ready = prepare(options, parent);
+  Result<> ready = prepare(options, shim, parent);
   for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (ready) ::execve(argv[0], argv.data(), env);
   const Error error = ready ? sys_error("start program", options.words[0]) : ready.error();
-  [[maybe_unused]] const Result<> told = write_all(errors, error.message, "");
+  [[maybe_unused]] const Result<> told = write_all(shim, error.message, "");
   ::_exit(127);
 }
 
 }  // namespace
 
 Result<Qemu> start_qemu(const QemuOptions& options) {
-  Pipe errors = TRY(make_pipe());
+  sys::SocketPair start = TRY(sys::make_socket_pair(SOCK_STREAM));
   const pid_t parent = ::getpid();
   Qemu qemu;
   qemu.pid = ::fork();
   if (qemu.pid < 0) return sys_error("start process", "");
-  if (qemu.pid == 0) run(options, errors.write.get(), parent);
+  if (qemu.pid == 0) run(options, start.theirs.get(), parent);
   ScopeExit end([&] {
     ::kill(qemu.pid, SIGKILL);
     ::waitpid(qemu.pid, nullptr, 0);
   });
-  errors.write.reset();
-  const std::string error = TRY(read_all(errors.read.get(), 4096, "qemu"));
+  start.theirs.reset();
+  std::string error;
+  char buffer[4096];
+  for (;;) {  // until it is another program
+    sys::Received got = sys::receive_with_fds(start.ours.get(), buffer, sizeof buffer);
+    if (got.bytes == -EINTR) continue;
+    if (got.bytes <= 0) break;
+    if (got.fds.empty())
+      error.append(buffer, static_cast<std::size_t>(got.bytes));
+    else
+      qemu.opens = std::move(got.fds[0]);
+  }
   if (!error.empty())
     return make_error(Code::kInternal, "qemu_failed", format("start qemu: {}", error));
   qemu.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, qemu.pid, 0)));

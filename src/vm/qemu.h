@@ -16,6 +16,7 @@ struct QemuOptions {
   int output = -1;                 ///< its stdout and stderr
   std::vector<int> cgroups;        ///< to join, see sys::Cgroup::join_fds
   std::vector<int> readable;       ///< files that it opens again by /proc/self/fd
+  bool asks = false;               ///< what it opens for writing is answered, see opens.h
   uid_t uid = 0;                   ///< whose it is, in our user namespace
   bool kvm = false;                ///< it opens /dev/kvm
 };
@@ -23,6 +24,7 @@ struct QemuOptions {
 struct Qemu {
   pid_t pid = -1;
   Fd pidfd;
+  Fd opens;  ///< where it asks
 };
 
 /// Starts it: in network, IPC, UTS and mount namespaces of its own, without capabilities or the way

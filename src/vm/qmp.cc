@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "spec/json.h"
+#include "sys/socket.h"
 
 namespace caisson::vm {
 namespace {
@@ -46,11 +47,16 @@ Result<json> Qmp::next(std::int64_t deadline_ns) {
   }
 }
 
-Result<json> Qmp::call(const std::string& command, const json& arguments, int timeout_ms) {
+Result<json> Qmp::call(const std::string& command, const json& arguments, int timeout_ms,
+                       const std::vector<int>& fds) {
   const std::int64_t deadline = boot_ns() + timeout_ms * 1'000'000LL;
   json request = {{"execute", command}};
   if (!arguments.is_null()) request["arguments"] = arguments;
-  TRY(write_all(socket_.get(), request.dump() + "\n", "qemu"));
+  const std::string text = request.dump() + "\n";
+  const ssize_t sent = sys::send_with_fds(socket_.get(), text, fds);
+  if (sent < 0) return errno_error(static_cast<int>(-sent), "talk to qemu", "");
+  TRY(write_all(socket_.get(), std::string_view(text).substr(static_cast<std::size_t>(sent)),
+                "qemu"));
   for (;;) {
     const json answer = TRY(next(deadline));
     if (answer.contains("event")) continue;
@@ -66,6 +72,11 @@ Result<json> Qmp::call(const std::string& command, const json& arguments, int ti
 
 Result<> Qmp::call(const std::string& command, int timeout_ms) {
   TRY(call(command, nullptr, timeout_ms));
+  return {};
+}
+
+Result<> Qmp::add_fd(int fd, int set, int timeout_ms) {
+  TRY(call("add-fd", {{"fdset-id", set}}, timeout_ms, {fd}));
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 
@@ -16,8 +17,10 @@ class Qmp final {
   /// Sends a command and waits for its answer; events are passed over. Errors: `qemu_failed` with
   /// QEMU's words, `qemu_silent` after the time.
   Result<nlohmann::json> call(const std::string& command, const nlohmann::json& arguments,
-                              int timeout_ms);
+                              int timeout_ms, const std::vector<int>& fds = {});
   Result<> call(const std::string& command, int timeout_ms);
+  /// The descriptor is /dev/fdset/`set` to QEMU from now on.
+  Result<> add_fd(int fd, int set, int timeout_ms);
 
  private:
   explicit Qmp(Fd socket) : socket_(std::move(socket)) {}

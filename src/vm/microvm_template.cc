@@ -1,0 +1,75 @@
+// Going on from a template, and making one.
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "vm/microvm_impl.h"
+
+namespace caisson::vm {
+namespace {
+
+constexpr int kControlMs = 10'000;
+/// For a machine to go on and answer, under TCG on a busy machine.
+constexpr std::int64_t kResumeTime = 15'000'000'000;
+
+/// Any number that the machine's words do not use.
+constexpr int kStateSet = 9;
+
+}  // namespace
+
+/// What goes on is what was saved: the devices with other disks behind them, and a copy of the
+/// memory that is made page by page as the guest writes.
+Result<> MicroVm::resume_template(Machine machine) {
+  const Fd templates = TRY(open_templates(options_.box.layout.home));
+  const std::string name = TRY(template_name(machine, assets_));
+  const Saved saved = TRY(get_template(templates.get(), name, machine));
+  machine.memory = saved.memory.get();
+  machine.state = saved.state.get();
+  TRY(launch(machine));
+  hello_ = true;
+  const Result<> awake = wake(kResumeTime);
+  if (!awake) remove_template(templates.get(), name);
+  // What it opens for writing from now on it is refused.
+  qemu_.opens.reset();
+  memory_ = -1;
+  return awake;
+}
+
+Result<Saved> MicroVm::get_template(int templates, const std::string& name,
+                                    const Machine& machine) {
+  const std::uint64_t bytes = machine.memory_mib << 20;
+  if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
+  const std::int64_t begun = boot_ns();
+  const Fd lock = TRY(lock_templates(templates));
+  if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
+  TRY(make_template(templates, name, machine));
+  stages_.push_back({"template", std::chrono::nanoseconds(boot_ns() - begun)});
+  std::optional<Saved> made = find_template(templates, name, bytes);
+  if (made) return std::move(*made);
+  return make_error(Code::kInternal, "guest_died", "make template: it is gone again");
+}
+
+/// A machine without disks, which is saved as soon as its agent answers.
+Result<> MicroVm::make_template(int templates, const std::string& name, Machine machine) {
+  const Saved saved = TRY(begin_template(templates, name, machine.memory_mib << 20));
+  machine.base = machine.box = -1;
+  machine.memory = saved.memory.get();
+  machine.keep_memory = true;
+  TRY(boot_machine(machine));
+  TRY(save(saved.state.get()));
+  take_down();
+  return finish_template(templates, name);
+}
+
+/// The memory is in its file already. What a guest has not drawn from its sockets is lost.
+Result<> MicroVm::save(int state) {
+  Qmp& qmp = *TRY(control());
+  TRY(qmp.call("stop", kControlMs));
+  TRY(qmp.add_fd(state, kStateSet, kControlMs));
+  TRY(qmp.call("xen-save-devices-state",
+               {{"filename", format("/dev/fdset/{}", kStateSet)}, {"live", true}}, kControlMs));
+  return {};
+}
+
+}  // namespace caisson::vm

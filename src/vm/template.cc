@@ -1,0 +1,111 @@
+#include "vm/template.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "base/sha256.h"
+
+namespace caisson::vm {
+namespace {
+
+constexpr const char* kMemory = "memory";
+constexpr const char* kState = "state";
+constexpr const char* kPartial = "partial";
+
+/// What comes before the size in a name.
+constexpr std::size_t kGenerationDigits = 16;
+
+Result<Saved> open_saved(int directory, const std::string& name, int memory, int state) {
+  const Fd folder = TRY(open_at(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  Saved saved;
+  saved.memory = TRY(open_at(folder.get(), kMemory, memory | O_NOFOLLOW, 0600));
+  saved.state = TRY(open_at(folder.get(), kState, state | O_NOFOLLOW, 0600));
+  return saved;
+}
+
+std::vector<std::string> names_in(int directory) {
+  std::vector<std::string> names;
+  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* stream = copy < 0 ? nullptr : ::fdopendir(copy);
+  while (const dirent* entry = stream != nullptr ? ::readdir(stream) : nullptr)
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  if (stream != nullptr) ::closedir(stream);
+  return names;
+}
+
+}  // namespace
+
+Result<std::string> template_name(const Machine& machine, const Assets& assets) {
+  struct stat program{};
+  if (::stat(machine.qemu.c_str(), &program) < 0) return sys_error("stat", machine.qemu);
+  Machine any = machine;
+  any.cpus = 0;
+  any.memory_mib = any.tsc_khz = 0;
+  any.base = any.box = any.memory = any.state = -1;
+  any.kernel = any.initramfs = any.agent = any.control = any.console = 0;
+  std::string inputs;
+  for (const std::string& word : command_line(any)) inputs += word + '\n';
+  inputs += format("{} {} {}.{}\n{}\n{}", program.st_ino, program.st_size, program.st_mtim.tv_sec,
+                   program.st_mtim.tv_nsec, assets.digest,
+                   TRY(read_file("/proc/sys/kernel/random/boot_id", 64)));
+  return format("{}-{}x{}", sha256_hex(inputs).substr(0, kGenerationDigits), machine.cpus,
+                machine.memory_mib);
+}
+
+Result<Fd> open_templates(const std::string& home) {
+  const std::string path = home + "/templates";
+  if (::mkdir(path.c_str(), 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", path);
+  return open_fd(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+std::optional<Saved> find_template(int directory, const std::string& name, std::uint64_t bytes) {
+  Result<Saved> saved = open_saved(directory, name, O_RDONLY, O_RDONLY);
+  struct stat memory{}, state{};
+  if (!saved || ::fstat(saved->memory.get(), &memory) < 0 ||
+      ::fstat(saved->state.get(), &state) < 0 || memory.st_size != static_cast<off_t>(bytes) ||
+      state.st_size == 0)
+    return std::nullopt;
+  return std::move(*saved);
+}
+
+Result<Fd> lock_templates(int directory) {
+  Fd lock = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY));
+  while (::flock(lock.get(), LOCK_EX) < 0)
+    if (errno != EINTR) return sys_error("lock", "templates");
+  return lock;
+}
+
+void remove_template(int directory, const std::string& name) {
+  for (const char* file : {kMemory, kState})
+    ::unlinkat(directory, format("{}/{}", name, file).c_str(), 0);
+  ::unlinkat(directory, name.c_str(), AT_REMOVEDIR);
+}
+
+Result<Saved> begin_template(int directory, const std::string& name, std::uint64_t bytes) {
+  remove_template(directory, kPartial);
+  remove_template(directory, name);  // one that was not to be found is of no use
+  if (::mkdirat(directory, kPartial, 0700) < 0) return sys_error("create directory", "templates");
+  // QEMU takes a descriptor of the very access it is to have.
+  constexpr int kNew = O_CREAT | O_EXCL;
+  Saved saved = TRY(open_saved(directory, kPartial, O_RDWR | kNew, O_WRONLY | kNew));
+  if (::ftruncate(saved.memory.get(), static_cast<off_t>(bytes)) < 0)
+    return sys_error("make file", kMemory);
+  return saved;
+}
+
+Result<> finish_template(int directory, const std::string& name) {
+  const std::string generation = name.substr(0, kGenerationDigits);
+  for (const std::string& other : names_in(directory))
+    if (other != kPartial && !other.starts_with(generation)) remove_template(directory, other);
+  if (::renameat(directory, kPartial, directory, name.c_str()) < 0)
+    return sys_error("rename into place", name);
+  return {};
+}
+
+}  // namespace caisson::vm
