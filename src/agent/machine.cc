@@ -133,6 +133,15 @@ Result<> mount_share(const std::string& tag, const std::string& target) {
   return mount_at(tag.c_str(), target, "virtiofs", MS_NODEV | MS_NOSUID);
 }
 
+Result<> show(const std::string& directory, const std::string& place) {
+  for (std::size_t at = place.find('/', 1); at != std::string::npos; at = place.find('/', at + 1))
+    TRY(make_directory(place.substr(0, at)));
+  TRY(make_directory(place));
+  if (::mount(directory.c_str(), place.c_str(), nullptr, MS_BIND | MS_REC, nullptr) < 0)
+    return sys_error("bind", place);
+  return {};
+}
+
 Result<> set_clock(std::int64_t since_epoch_ns) {
   constexpr std::int64_t kSecond = 1'000'000'000;
   const timespec now{static_cast<time_t>(since_epoch_ns / kSecond),

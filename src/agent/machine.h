@@ -23,6 +23,8 @@ Result<Fd> open_port(const std::string& name);
 Result<> mount_disk(const std::string& serial, const std::string& target, bool read_only);
 /// The host's shared file system (virtiofs).
 Result<> mount_share(const std::string& tag, const std::string& target);
+/// Shows the directory at another place, which is made.
+Result<> show(const std::string& directory, const std::string& place);
 
 Result<> set_clock(std::int64_t since_epoch_ns);
 /// Adds the bytes to the pool of the kernel's generator, counted, and has it start anew

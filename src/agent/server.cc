@@ -66,6 +66,12 @@ Result<> Server::start(guest::Start message) {
   if (sandbox_) return make_error(Code::kFailedPrecondition, "box_running", "start box: it runs");
   if (message.base) TRY(mount_disk(guest::kBaseDisk, guest::kBase, true));
   if (message.share) TRY(mount_share(guest::kShareTag, guest::kShare));
+  for (const std::string& path : message.views)
+    TRY(show(std::string(guest::kShare) + "/views" + path, path));
+  // A submount is there when it was opened, and overlayfs takes none that is yet to come.
+  if (!message.base)
+    for (const std::string& lower : message.box.rootfs.lowers)
+      TRY(open_fd(lower, O_RDONLY | O_DIRECTORY));
   TRY(mount_disk(guest::kBoxDisk, guest::kBox, false));
   container::Preparation preparation = TRY(container::prepare());
   preparation.facts.own_kernel = true;

@@ -24,6 +24,7 @@ Result<> Apply::run(unsigned fail_at) {
     if (!done) return with_context(done.error(), format("set up box: {}", describe(step)));
   }
   layers_.clear();
+  sources_.clear();
   return {};
 }
 
@@ -34,7 +35,14 @@ Result<> Apply::take(const JoinCgroups&) {
   return {};
 }
 
-Result<> Apply::take(const PrivateMounts&) { return sys::make_private(); }
+/// What the host shows is taken before any of it is covered by what this box makes of it (the
+/// root's directories, the box's own).
+Result<> Apply::take(const PrivateMounts&) {
+  TRY(sys::make_private());
+  for (const Step& step : plan_.steps)
+    if (const auto* bind = std::get_if<MountBind>(&step)) sources_.emplace(bind, source_of(*bind));
+  return {};
+}
 
 /// Where something is mounted. The standard places may not be symbolic links of the image.
 Result<Fd> Apply::mount_point(const std::string& target) const {

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -58,6 +59,10 @@ class Apply final {
   Result<> pin(const std::string& path);
   Result<> make_read_only(const std::string& path);
   Result<> cover(const std::string& path);
+  struct Source {
+    Fd place, tree;
+  };
+  static Result<Source> source_of(const MountBind& step);
   static Result<Fd> open_source(const std::string& path, std::string_view what);
   Result<Fd> mount_point(const std::string& target) const;
   Result<> become_box_root() const;
@@ -68,6 +73,7 @@ class Apply final {
   int userns_;
   std::optional<sys::Dir> root_;
   std::vector<Fd> layers_;
+  std::map<const MountBind*, Result<Source>> sources_;
   std::vector<std::string> warnings_;
   std::optional<init::User> user_;
   std::set<std::string> pinned_;

@@ -57,8 +57,16 @@ Result<> Apply::map_ids(int tree, const MountBind& step, const struct stat& info
   return sys::set_idmap(tree, map.get(), step.source);
 }
 
+Result<Apply::Source> Apply::source_of(const MountBind& step) {
+  Source source{TRY(open_source(step.source, "bind source")), {}};
+  source.tree = TRY(sys::clone_mount(source.place.get(), step.source));
+  return source;
+}
+
 Result<> Apply::take(const MountBind& step) {
-  Fd source = TRY(open_source(step.source, "bind source"));
+  const Result<Source>& taken = sources_.at(&step);
+  if (!taken) return taken.error();
+  const auto& [source, tree] = *taken;
   struct stat info{};
   if (::fstat(source.get(), &info) < 0) return sys_error("stat", step.source);
   if (step.asked && !step.flags.read_only && TRY(sys::filesystem_of(source.get())).read_only)
@@ -66,7 +74,6 @@ Result<> Apply::take(const MountBind& step) {
         Code::kFailedPrecondition, "mount_source_read_only",
         format("mount '{}' for writing: it is on a read-only file system", step.source),
         "mount it read-only (:ro)");
-  Fd tree = TRY(sys::clone_mount(source.get(), step.source));
   TRY(sys::set_flags(tree.get(), step.flags, step.source));
   if (step.map_ids)
     if (Result<> mapped = map_ids(tree.get(), step, info); !mapped)

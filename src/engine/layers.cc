@@ -102,17 +102,13 @@ Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
     root.rootfs.strategy = RootfsStrategy::kOverlay;  // inside, of the disk and what is written
     return root;
   }
-  if (spec.isolation == Isolation::kMicroVm)
-    return make_error(Code::kUnimplemented, "isolation_unsupported",
-                      format("find root of '{}': a microVM boots an image", spec.source),
-                      "give an image, or use --isolation container");
   if (!spec::has_own_root(spec.isolation)) {
     BoxRoot none;
     none.rootfs.workdir = runtime.layout.box(row.id) + "/workspace";
     return none;
   }
   image::ResolvedSource source = TRY(image::resolve_source(spec.source, runtime.layout.home));
-  source.rootfs.strategy = spec.rootfs;
+  if (spec.isolation != Isolation::kMicroVm) source.rootfs.strategy = spec.rootfs;
   return BoxRoot{std::move(source.rootfs), std::move(source.held)};
 }
 

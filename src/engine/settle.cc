@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "backend/groups.h"
 #include "base/clock.h"
 #include "base/scope_exit.h"
 #include "base/ulid.h"
@@ -62,10 +63,13 @@ void clear_files(const Runtime::Impl& runtime, const std::string& id) {
 Result<> clear_remains(const Runtime::Impl& runtime, const std::string& id) {
   clear_files(runtime, id);
   const sys::CgroupLayout layout = TRY(sys::detect_cgroups());
-  Result<sys::Cgroup> group = sys::Cgroup::open(layout, id);
-  if (!group) return {};
-  TRY(group->kill_all());
-  return group->remove();
+  for (const std::string& name : backend::groups_of(id)) {
+    Result<sys::Cgroup> group = sys::Cgroup::open(layout, name);
+    if (!group) continue;
+    TRY(group->kill_all());
+    TRY(group->remove());
+  }
+  return {};
 }
 
 namespace {

@@ -102,7 +102,8 @@ struct EncodeToGuest {
     return {{"op", "start"},
             {"box", bytes(backend::encode_request(m.box))},
             {"base", m.base},
-            {"share", m.share}};
+            {"share", m.share},
+            {"views", spec::encode(m.views)}};
   }
   json operator()(const Spawn& m) const {
     return {{"op", "spawn"},
@@ -127,6 +128,7 @@ Result<ToGuest> decode_start(Fields& fields) {
   backend::Request request = TRY(backend::decode_request(fields.text("box")));
   start.base = fields.boolean("base");
   start.share = fields.boolean("share");
+  start.views = TRY(spec::decode_texts(fields.member("views")));
   TRY(fields.finish());
   auto* box = std::get_if<backend::StartRequest>(&request);
   if (box == nullptr) return protocol_error("decode message: no box in it");

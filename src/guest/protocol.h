@@ -13,7 +13,7 @@
 namespace caisson::guest {
 
 /// Host and agent are built together; a guest of another version is refused.
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 /// The name of the agent's virtio-serial port, in /sys/class/virtio-ports.
 constexpr const char* kPort = "caisson.agent";
@@ -50,6 +50,7 @@ struct Wake {
 struct Start {
   backend::StartRequest box;
   bool base = false, share = false;  ///< that there are
+  std::vector<std::string> views;    ///< paths to be shown from `views/` of the share
 };
 struct Spawn {
   backend::ProcessId id = 0;

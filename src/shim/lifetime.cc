@@ -13,8 +13,10 @@
 #include "container/container.h"
 #include "process/process.h"
 #include "shim/shim.h"
+#include "spec/effective.h"
 #include "sys/socket.h"
 #include "vm/microvm.h"
+#include "vm/shares.h"
 
 namespace caisson::shim {
 
@@ -39,9 +41,10 @@ Result<> Shim::start() {
 
 Result<std::unique_ptr<backend::Sandbox>> Shim::make_sandbox() {
   const std::string data = box_.layout.box(box_.id);
-  if (box_.spec.isolation == Isolation::kMicroVm)
-    return vm::make_microvm({box_, data, !boxes_have_our_id_});
-  if (box_.spec.isolation != Isolation::kContainer)
+  const bool micro_vm = box_.spec.isolation == Isolation::kMicroVm;
+  if (micro_vm && !vm::needs_shares(box_))
+    return vm::make_microvm({box_, data, !boxes_have_our_id_, {}});
+  if (!spec::has_own_root(box_.spec.isolation))
     return process::make_process({box_.id, box_.spec, data, box_.layout.cache(), kClaim,
                                   box_.fail_at, box_.trial.value_or(backend::Trial{})});
   if (!preparation_) preparation_.emplace(container::prepare());
@@ -49,6 +52,7 @@ Result<std::unique_ptr<backend::Sandbox>> Shim::make_sandbox() {
   container::Preparation& preparation = **preparation_;
   if (box_.spec.restart.mode != RestartMode::kNo)
     surroundings_.emplace(preparation.cgroups, preparation.facts);
+  if (micro_vm) return vm::make_microvm({box_, data, !boxes_have_our_id_, std::move(preparation)});
   return container::make_container(
       {box_.id, box_.spec, box_.rootfs, data, box_.layout.cache(), box_.fail_at, box_.at_rest,
        box_.trial.value_or(backend::Trial{})},

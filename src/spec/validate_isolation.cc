@@ -66,9 +66,6 @@ Result<> check_without_namespaces(const BoxSpec& spec) {
 Result<> check_with_own_kernel(const BoxSpec& spec) {
   if (spec.network != Network::kNone)
     return unsupported(spec, "the host's network", "leave --network out");
-  for (const Mount& mount : spec.mounts)
-    if (mount.type != MountType::kTmpfs)
-      return unsupported(spec, format("mount at {}", quote(mount.target)));
   return {};
 }
 

@@ -79,6 +79,7 @@ std::vector<std::string> command_line(const Machine& machine) {
   else
     add({"-object", format("memory-backend-file,id=ram,size={}M,mem-path={},share={}",
                            machine.memory_mib, kMemoryPath, machine.keep_memory ? "on" : "off")});
+  add({"-global", "virtio-mmio.force-legacy=false"});  // vhost-user knows only virtio 1
   add({"-nodefaults", "-no-user-config", "-nographic", "-no-reboot"});
   add({"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
   // The state is that of the devices alone, as `xen-save-devices-state` writes it
@@ -100,6 +101,10 @@ std::vector<std::string> command_line(const Machine& machine) {
        "virtio-rng-device,rng=rng"});
   add_disk(words, guest::kBaseDisk, machine.base, 2, "raw", ",read-only=on");
   add_disk(words, guest::kBoxDisk, machine.box, 3, "qcow2", ",discard=unmap");
+  // Its server reaches into the memory, and nobody can save its state: not of a template.
+  if (machine.share >= 0)
+    add({"-chardev", format("socket,id=share,fd={}", machine.share), "-device",
+         format("vhost-user-fs-device,chardev=share,tag={}", guest::kShareTag)});
   return words;
 }
 

@@ -70,7 +70,7 @@ void MicroVm::run_link() {
 
 /// Nobody has to read what a box wrote; the box ends all the same.
 bool MicroVm::gone() const {
-  return ended_ &&
+  return ended_ && (!files_ || files_->gone()) &&
          (failed_ || is_written(backend::kMainProcess) || boot_ns() - ended_ns_ > kReadTime);
 }
 
@@ -168,6 +168,7 @@ std::vector<ProcessEvent> MicroVm::events() {
   run_link();
   read_terminals();
   reap();
+  look_at_files();
   std::vector<ProcessEvent> out;
   std::erase_if(events_, [&](Held& held) {
     if (!is_told(held)) return false;
@@ -177,6 +178,13 @@ std::vector<ProcessEvent> MicroVm::events() {
   });
   look_at_time();
   return out;
+}
+
+/// Without its server the guest would wait for its files for ever.
+void MicroVm::look_at_files() {
+  if (!files_) return;
+  const Result<> serves = files_->serves();
+  if (!serves && !box_gone_ && !ended_) fail(serves.error());
 }
 
 void MicroVm::read_terminals() {
@@ -205,6 +213,7 @@ void MicroVm::reap() {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, console_->fd(), nullptr);
   }
   ended_ = true;
+  if (files_) files_->kill();
 }
 
 Result<backend::Terminal> MicroVm::open_terminal(const std::string&) {
@@ -309,6 +318,7 @@ std::chrono::nanoseconds MicroVm::cpu_time() {
 std::optional<std::uint64_t> MicroVm::disk_bytes() { return std::nullopt; }
 
 Result<> MicroVm::cleanup() {
+  if (files_) TRY(files_->cleanup());
   if (!cgroup_) return {};
   Result<> removed = cgroup_->remove();
   cgroup_.reset();

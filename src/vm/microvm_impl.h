@@ -16,6 +16,7 @@
 #include "vm/microvm.h"
 #include "vm/qemu.h"
 #include "vm/qmp.h"
+#include "vm/shares.h"
 #include "vm/template.h"
 #include "vm/terminal.h"
 
@@ -59,7 +60,8 @@ class MicroVm final : public backend::Sandbox {
   const BoxSpec& spec() const { return options_.box.spec; }
   Result<> boot();
   Result<> make_cgroup();
-  Result<> start_machine(const Machine& machine);
+  Result<> serve_files_of_host();
+  Result<> start_machine(Machine machine);
   Result<> boot_machine(Machine machine);
   Result<> launch(Machine machine);
   void take_down();
@@ -96,6 +98,7 @@ class MicroVm final : public backend::Sandbox {
   bool is_told(const Held& held) const;
   void look_at_time();
   void read_terminals();
+  void look_at_files();
   void reap();
   void kill_machine();
   void fail(const Error& error);
@@ -113,6 +116,8 @@ class MicroVm final : public backend::Sandbox {
   int memory_ = -1;  ///< what QEMU gets when it asks for its memory
   Assets assets_;
   Fd data_, disk_, base_;
+  std::unique_ptr<FileServer> files_;
+  std::optional<Shared> shared_;
   std::vector<std::string> warnings_;
   std::vector<StageTiming> stages_;
 

@@ -9,8 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend/groups.h"
 #include "base/clock.h"
 #include "container/prepare.h"
+#include "image/rootfs.h"
 #include "init/limits.h"
 #include "spec/effective.h"
 #include "sys/socket.h"
@@ -85,17 +87,35 @@ Result<> MicroVm::boot() {
   else if (::geteuid() != 0)  // not there yet, from an earlier run
     TRY(container::enter_box_ids());
   TRY(make_cgroup());
+  if (needs_shares(options_.box)) TRY(serve_files_of_host());
   TRY(start_machine(machine));
   for (int fd : {console_->fd(), link_->event_fd(), qemu_.pidfd.get()}) TRY(watch(fd));
   return {};
 }
 
+Result<> MicroVm::serve_files_of_host() {
+  if (!options_.preparation)
+    return make_error(Code::kInternal, "protocol_error", "show files: nothing was prepared");
+  shared_ = share(options_.box, TRY(user_by_numbers(spec(), options_.box.rootfs)));
+  image::ResolvedSource host = TRY(image::resolve_source("host:", options_.box.layout.home));
+  files_ =
+      TRY(FileServer::start({backend::files_group(options_.box.id), options_.data,
+                             options_.box.layout.cache(), shared_->server, std::move(host.rootfs)},
+                            std::move(*options_.preparation)));
+  for (const std::string& warning : files_->warnings()) warnings_.push_back(warning);
+  return watch(files_->event_fd());
+}
+
 /// From a template where there can be one. A start that takes longer is better than none.
-Result<> MicroVm::start_machine(const Machine& machine) {
-  const Result<> went = resume_template(machine);
-  if (went) return {};
-  warnings_.push_back(format("start from a template: {}", went.error().message));
-  take_down();
+Result<> MicroVm::start_machine(Machine machine) {
+  if (!files_) {
+    const Result<> went = resume_template(machine);
+    if (went) return {};
+    warnings_.push_back(format("start from a template: {}", went.error().message));
+    take_down();
+  }
+  const Fd socket = files_ ? files_->take_socket() : Fd();
+  machine.share = socket.get();
   TRY(boot_machine(machine));
   return wake(kAnswerTime);
 }
@@ -118,7 +138,7 @@ Result<> MicroVm::launch(Machine machine) {
   QemuOptions options;
   options.words = command_line(machine);
   for (int fd : {machine.kernel, machine.initramfs, machine.state, machine.agent, machine.control,
-                 machine.console, machine.base, machine.box})
+                 machine.console, machine.base, machine.box, machine.share})
     if (fd >= 0) options.fds.push_back(fd);
   for (int fd : {machine.kernel, machine.initramfs})
     if (fd >= 0) options.readable.push_back(fd);
@@ -163,9 +183,15 @@ Result<> MicroVm::start_box() {
   start.box.layout.home = "/run/caisson";
   start.base = !options_.box.rootfs.disk.empty();
   Rootfs& rootfs = start.box.rootfs;
+  if (shared_) {
+    start.share = true;
+    start.box.spec = shared_->guest;
+    start.views = shared_->views;
+    rootfs = shared_->rootfs;
+  }
   rootfs.disk.clear();
-  rootfs.lowers = {guest::kBase};
-  rootfs.lower_parent.clear();
+  if (start.base) rootfs.lowers = {guest::kBase};
+  if (start.base) rootfs.lower_parent.clear();
   // The host's limits are kept by the host, or by the machine itself.
   start.box.spec.limits.disk_bytes.reset();
   tell(start);
@@ -186,12 +212,14 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
     pollfd polled[] = {{link_->event_fd(), POLLIN, 0},
                        {qemu_.pidfd.get(), POLLIN, 0},
                        {console_->fd(), POLLIN, 0},
-                       {qemu_.opens.get(), POLLIN, 0}};
-    ::poll(polled, 4, static_cast<int>(left / 1'000'000 + 1));
+                       {qemu_.opens.get(), POLLIN, 0},
+                       {files_ ? files_->event_fd() : -1, POLLIN, 0}};
+    ::poll(polled, 5, static_cast<int>(left / 1'000'000 + 1));
     if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), memory_)) qemu_.opens.reset();
     run_link();
     console_->read();
     reap();
+    look_at_files();
     if (!done() && (failed_ || ended_))
       return make_error(Code::kInternal, "guest_died", format("{}: the guest is gone", action));
   }

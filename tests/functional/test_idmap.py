@@ -165,6 +165,17 @@ def test_a_file_system_that_cannot(caisson, overlay):
 
 
 @pytest.mark.root_only
+def test_the_directory_of_the_root_itself(caisson, busybox_root):
+    """The root covers it with what the box is shown; a mount of it is of what was there before."""
+    image = busybox_root
+    os.chown(image, OWNER, OWNER)
+    done = caisson("run", "--name", "r", "-u", "1000", "-v", f"{image}:/v", f"dir:{image}", "--", "stat", "-c", "%u",
+                   "/v", "/v/bin", check=True)
+    assert done.stdout.split() == ["1000", "65534"]
+    assert not caisson.inspect("r")["warnings"]
+
+
+@pytest.mark.root_only
 def test_fuse(caisson, workdir):
     """virtiofs and the like say for themselves whether they can; this one cannot."""
     if not shutil.which("fuse-overlayfs") and not shutil.which("fuse2fs"):

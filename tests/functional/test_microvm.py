@@ -42,6 +42,15 @@ def machine_of(caisson, box):
     return found
 
 
+def below(process):
+    """Its descendants."""
+    found = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *below(int(child))]
+    return found
+
+
 def test_its_own_kernel(caisson, image):
     done = caisson("run", "--rm", *VM, image, "--", "uname", "-r", check=True)
     assert "cloud" in done.stdout
@@ -140,6 +149,88 @@ def test_figures_are_there_at_the_end(caisson, image):
     for _ in range(3):
         done = caisson("run", "--rm", "--json", *VM, image, "--", "true", timeout=120)
         assert done.json()["exit"]["usage"]["cpu_system_ns"] > 0, done.stdout
+
+
+@pytest.fixture
+def folder(workdir):
+    place = workdir / "shown"
+    (place / "deep").mkdir(parents=True)
+    (place / "file").write_text("of the host\n")
+    if host.IS_ROOT:
+        for path in (place, place / "deep", place / "file"):
+            os.chown(path, 501, 501)
+    return place
+
+
+@pytest.mark.parametrize("user", ["0", "1000", "app"])
+def test_a_volume_belongs_to_the_boxs_user(caisson, image, folder, user):
+    done = caisson("run", "--rm", "-u", user, "-v", f"{folder}:/w", *VM, image, "--", "sh", "-c",
+                   "stat -c %u /w/file; cat /w/file; echo new > /w/deep/new && stat -c %u /w/deep/new; id -u",
+                   timeout=120)
+    number = {"app": "1000"}.get(user, user)
+    assert done.stdout.split() == [number, "of", "the", "host", number, number], done.stderr
+    assert (folder / "deep/new").read_text() == "new\n"
+    assert (folder / "deep/new").stat().st_uid == folder.stat().st_uid
+
+
+def test_what_is_read_only_stays_so(caisson, image, folder):
+    """Root of the guest may mount as it likes: it is the host that says no."""
+    done = caisson("run", "--rm", "-v", f"{folder}:/w:ro", *VM, image, "--", "sh", "-c",
+                   "cat /w/file; echo x > /w/file; rm -f /w/file; touch /w/new; chmod 777 /w/file", timeout=120)
+    assert done.stdout == "of the host\n" and done.stderr.count("Read-only file system") == 4, done.stderr
+    assert (folder / "file").read_text() == "of the host\n" and not (folder / "new").exists()
+
+
+def test_many_volumes_one_in_another(caisson, image, workdir, folder):
+    options, script = [], ""
+    for number in range(8):
+        place = workdir / f"v{number}"
+        place.mkdir()
+        (place / "number").write_text(f"{number}\n")
+        options += ["-v", f"{place}:/w/{number}:ro"]
+        script += f"cat /w/{number}/number; "
+    done = caisson("run", "--rm", "-v", f"{folder}:/w", *options, "-v", f"{folder}/file:/etc/one", "-v", "data:/d", *VM,
+                   image, "--", "sh", "-c", f"{script} cat /w/file /etc/one; echo kept > /d/x", timeout=120, check=True)
+    assert done.stdout.splitlines() == [str(number) for number in range(8)] + ["of the host"] * 2
+    done = caisson("run", "--rm", "-v", "data:/d", *VM, image, "--", "cat", "/d/x", timeout=120)
+    assert done.stdout == "kept\n", done.stderr
+
+
+def test_protected_paths_of_a_volume(caisson, image, folder):
+    (folder / ".git").mkdir()
+    (folder / ".git/config").write_text("mine\n")
+    done = caisson("run", "--rm", "-v", f"{folder}:/w", "--protect", "/w/deep", *VM, image, "--", "sh", "-c",
+                   "echo x > /w/.git/config; mv /w/.git /w/g; touch /w/deep/x; echo y > /w/file; ls -a /w", timeout=120)
+    assert (folder / ".git/config").read_text() == "mine\n", done.stderr
+    assert not (folder / "deep/x").exists()
+    assert (folder / "file").read_text() == "y\n"
+
+
+def test_the_hosts_programs(caisson):
+    """`host:` through virtiofs: what the host has, with a kernel of its own."""
+    done = caisson("run", "--rm", *VM, "host:", "--", "sh", "-c",
+                   "uname -r; ls /etc/shadow; echo x > /usr/x; touch x && pwd", timeout=120)
+    assert done.stdout.splitlines() == [done.stdout.splitlines()[0], "/workspace"], done.stderr
+    assert "cloud" in done.stdout and "Read-only" in done.stderr and "shadow" in done.stderr
+
+
+def test_a_directory_as_root(caisson, busybox_root):
+    done = caisson("run", "--rm", *VM, f"dir:{busybox_root}", "--", "sh", "-c", "echo x > /bin/new; cat /etc/motd /bin/new",
+                   timeout=120)
+    assert done.stdout == "original\nx\n", done.stderr
+    assert not (busybox_root / "bin/new").exists()
+
+
+def test_without_its_files_a_box_is_lost(caisson, image, folder):
+    box = caisson.detached("sleep", "1000", source=image, options=(*VM, "-v", f"{folder}:/w"))
+    [server] = [child for child in below(caisson.inspect(box)["shim_pid"])
+                if b"virtiofsd" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(server, signal.SIGKILL)
+    caisson("wait", box, timeout=60)
+    assert caisson.inspect(box)["exit"]["reason"] == "lost"
+    caisson("start", box, check=True, timeout=120)
+    assert caisson("exec", box, "--", "cat", "/w/file", timeout=60).stdout == "of the host\n"
+    caisson("rm", "-f", box, check=True)
 
 
 def stages_of(caisson, image, *words):
