@@ -102,8 +102,13 @@ class Box {
   /// counting until `resume`. Nothing happens when it is paused. By the cgroup freezer; without one
   /// by SIGSTOP. `box_not_running`, `freeze_timeout`.
   Result<> pause();
-  /// Lets a paused box go on. Nothing happens when it runs.
+  /// Lets a paused box go on. Nothing happens when it runs. One that hibernates is started.
   Result<> resume();
+  /// Writes a running microVM's memory to disk, and ends the machine: processes, open files and
+  /// timers go on at the next start, which time has passed for. Until then the box is `stopped`,
+  /// with ExitReason::kHibernated. Connections to it end; an exec goes on without its client.
+  /// `memory_unsaveable`: it is no microVM, is removed at its end, or shows files of the host.
+  Result<> hibernate();
 
   /// Sends a signal to the main process. In a paused box it waits for the resuming; SIGKILL resumes
   /// it.
@@ -120,8 +125,11 @@ class Box {
   /// Keeps the files as they are now under `name` (like a box's name; empty: the snapshot's id). A
   /// box that runs stands still for it. On disk when this returns. What boxes of `--rootfs overlay`
   /// have written is not copied unless the box runs; copies share blocks where the file system can.
-  /// `name_invalid`, `snapshot_exists`, `disk_full`, `freeze_timeout`, `box_busy`.
-  Result<SnapshotInfo> snapshot(std::string_view name = {}, std::string_view note = {});
+  /// With `memory` that of a running microVM too: who is restored to it, or forked from it, goes on
+  /// with its processes when it is started. `name_invalid`, `snapshot_exists`, `disk_full`,
+  /// `freeze_timeout`, `box_busy`, `memory_unsaveable` (see hibernate).
+  Result<SnapshotInfo> snapshot(std::string_view name = {}, std::string_view note = {},
+                                bool memory = false);
   /// Oldest first.
   Result<std::vector<SnapshotInfo>> snapshots() const;
   /// By name or id. `snapshot_not_found`.
@@ -132,8 +140,9 @@ class Box {
   /// would be removed with its end), and the errors of start().
   Result<> restore(std::string_view name);
   /// New boxes with the same spec and files, each with a future of its own; none is started, and
-  /// none has a name. All or none. A box that runs stands still for it. `count_invalid`, and the
-  /// errors of snapshot().
+  /// none has a name. All or none. A box that runs stands still for it. Of a microVM that runs, and
+  /// shows no files of the host, the processes go on in each when it is started; what they do not
+  /// write of their memory they share. `count_invalid`, and the errors of snapshot().
   Result<std::vector<Box>> fork(const ForkOptions& options = {});
   /// What distinguishes its files from its image's, or from those of a snapshot.
   Result<std::vector<Change>> diff(std::string_view snapshot = {}) const;

@@ -21,6 +21,7 @@ enum class ExitReason {
   kDiskFull,     ///< it used up the disk limit
   kKilled,       ///< a caller stopped or killed it
   kLost,         ///< the process that watched it died, so how it ended is not known
+  kHibernated,   ///< it has not ended: its memory was saved, and it goes on at the next start
 };
 std::string_view to_string(ExitReason reason);
 

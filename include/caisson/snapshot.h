@@ -10,7 +10,8 @@
 namespace caisson {
 
 /// The files of a box as they were at one moment. Mounts (volumes, tmpfs, the /tmp of `host:`
-/// boxes) are no part of it, nor is what processes had in memory.
+/// boxes) are no part of it, nor is what processes had in memory, unless it was asked for
+/// (microVMs).
 struct SnapshotInfo {
   std::string id;      ///< a lower-case ULID
   std::string box_id;  ///< whose it is; it goes with the box

@@ -63,7 +63,7 @@ _caisson_volume() {
 
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands="run create start exec attach ps inspect logs stats top wait pause resume stop kill rm
+  local commands="run create start exec attach ps inspect logs stats top wait pause resume hibernate stop kill rm
     snapshot restore fork diff volume cp commit export import events audit health metrics pull images rmi image prune login logout doctor profile debug completion version help"
   local box_options="-f --file --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
@@ -166,7 +166,7 @@ _caisson() {
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes)" -- "$cur"))
       fi ;;
-    start|attach|inspect|logs|stats|top|wait|pause|resume|stop|kill|rm|restore|fork|diff|events|audit)
+    start|attach|inspect|logs|stats|top|wait|pause|resume|hibernate|stop|kill|rm|restore|fork|diff|events|audit)
       if [[ $cur == -* ]]; then
         local options="--help"
         case $command in
@@ -194,7 +194,7 @@ _caisson() {
       if (( COMP_CWORD == 2 )); then
         COMPREPLY=($(compgen -W "create ls inspect rm --help" -- "$cur"))
       elif [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W "-m --note -q --quiet --json --help" -- "$cur"))
+        COMPREPLY=($(compgen -W "-m --note --memory -q --quiet --json --help" -- "$cur"))
       else
         COMPREPLY=($(compgen -W "$(_caisson_boxes -a)" -- "$cur"))
       fi ;;

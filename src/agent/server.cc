@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "agent/machine.h"
 #include "container/container.h"
@@ -33,9 +34,9 @@ void Server::tell(const guest::FromGuest& message) {
 Result<> Server::run() {
   while (!off_) {
     pollfd polled[] = {{link_.event_fd(), POLLIN, 0},
-                       {sandbox_ ? sandbox_->event_fd() : -1, POLLIN, 0}};
+                       {sandbox_ && !frozen_ ? sandbox_->event_fd() : -1, POLLIN, 0}};
     if (::poll(polled, 2, -1) < 0 && errno != EINTR) return sys_error("poll", "");
-    if (polled[1].revents != 0) on_sandbox();
+    if (polled[1].revents != 0 && !frozen_) on_sandbox();
     TRY(link_.run([this](const wire::Frame& frame) { return on_message(frame); }));
   }
   return {};
@@ -50,8 +51,29 @@ Result<> Server::handle(const guest::Wake& message) {
   TRY(set_clock(message.time_ns));
   TRY(seed_random(message.seed));
   TRY(set_hostname(message.hostname));
-  TRY(load_modules("/modules/late"));
-  tell(guest::Awake{});
+  if (!message.resumed) TRY(load_modules("/modules/late"));
+  guest::Awake awake;
+  for (ProcessId id : running_)
+    awake.processes.push_back({id, link_.writes(stream_of(id, Part::kIn)),
+                               link_.reads(stream_of(id, Part::kOut)),
+                               link_.reads(stream_of(id, Part::kErr))});
+  frozen_ = false;
+  link_.begin_again();
+  tell(awake);
+  return {};
+}
+
+Result<> Server::handle(const guest::Freeze&) {
+  ::sync();
+  frozen_ = true;
+  link_.hold(true);
+  tell(guest::Frozen{});
+  return {};
+}
+
+Result<> Server::handle(const guest::Thaw&) {
+  frozen_ = false;
+  link_.hold(false);
   return {};
 }
 

@@ -31,6 +31,8 @@ class Server final {
   Result<> handle(const guest::Signal& message);
   Result<> handle(const guest::Resize& message);
   Result<> handle(const guest::AskFigures& message);
+  Result<> handle(const guest::Freeze& message);
+  Result<> handle(const guest::Thaw& message);
   Result<> handle(const guest::End& message);
   Result<> handle(const guest::PowerOff& message);
 
@@ -46,7 +48,7 @@ class Server final {
   std::set<backend::ProcessId> running_;        ///< asked for, and not told to have ended
   std::map<backend::ProcessId, Fd> terminals_;  ///< masters
   guest::Figures last_;                         ///< of the box that is gone
-  bool off_ = false;
+  bool frozen_ = false, off_ = false;
 };
 
 }  // namespace caisson::agent

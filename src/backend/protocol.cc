@@ -27,6 +27,7 @@ json encode_rootfs(const Rootfs& rootfs) {
   return {{"lowers", spec::encode(rootfs.lowers)},
           {"lower_parent", bytes(rootfs.lower_parent)},
           {"disk", bytes(rootfs.disk)},
+          {"saved", bytes(rootfs.saved)},
           {"generation", bytes(rootfs.generation)},
           {"written_bytes", rootfs.written_bytes},
           {"strategy", std::string(to_string(rootfs.strategy))},
@@ -45,6 +46,7 @@ Result<Rootfs> decode_rootfs(const json& value) {
   rootfs.lowers = TRY(spec::decode_texts(fields.member("lowers")));
   rootfs.lower_parent = fields.text("lower_parent");
   rootfs.disk = fields.text("disk");
+  rootfs.saved = fields.text("saved");
   rootfs.generation = fields.text("generation");
   rootfs.written_bytes =
       static_cast<std::uint64_t>(fields.integer<std::int64_t>("written_bytes", 0, INT64_MAX));
@@ -116,6 +118,10 @@ struct Encode {
   json operator()(const StartedRequest&) const { return {{"op", "started"}}; }
   json operator()(const PauseRequest& r) const { return {{"op", "pause"}, {"hold", r.hold}}; }
   json operator()(const ResumeRequest&) const { return {{"op", "resume"}}; }
+  json operator()(const SaveRequest& r) const {
+    return {
+        {"op", "save"}, {"directory", bytes(r.directory)}, {"memory", r.memory}, {"stay", r.stay}};
+  }
   json operator()(const RemoveRequest& r) const {
     return {{"op", "remove"}, {"directory", bytes(r.directory)}, {"name", bytes(r.name)}};
   }
@@ -200,8 +206,9 @@ Result<Request> request_of(const json& document) {
   else if (op == "signal")
     request = SignalRequest{fields.integer("number", 1, kLastSignal)};
   else if (op == "kill")
-    request = KillRequest{static_cast<ExitReason>(fields.integer(
-        "reason", static_cast<int>(ExitReason::kExited), static_cast<int>(ExitReason::kLost)))};
+    request = KillRequest{
+        static_cast<ExitReason>(fields.integer("reason", static_cast<int>(ExitReason::kExited),
+                                               static_cast<int>(ExitReason::kHibernated)))};
   else if (op == "stop")
     request = StopRequest{
         std::chrono::nanoseconds(fields.integer<std::int64_t>("grace_ns", 0, INT64_MAX))};
@@ -213,6 +220,9 @@ Result<Request> request_of(const json& document) {
     request = PauseRequest{fields.boolean("hold")};
   else if (op == "resume")
     request = ResumeRequest{};
+  else if (op == "save")
+    request =
+        SaveRequest{fields.text("directory"), fields.boolean("memory"), fields.boolean("stay")};
   else if (op == "remove")
     request = RemoveRequest{fields.text("directory"), fields.text("name")};
   else if (op == "disk")

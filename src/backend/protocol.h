@@ -16,7 +16,7 @@
 namespace caisson::backend {
 
 /// Of what requests and answers mean. A box outlives upgrades; a shim refuses other versions.
-constexpr int kProtocolVersion = 5;
+constexpr int kProtocolVersion = 6;
 
 /// The shim's argument when it is to start a container: it prepares one before it is asked.
 constexpr const char* kPrepareContainer = "container";
@@ -76,6 +76,12 @@ struct PauseRequest {
   bool hold = false;
 };
 struct ResumeRequest {};
+/// Write what a microVM's box is to go on from to `directory`, an empty one: its disk, and with
+/// `memory` its memory. With `stay` nothing of it runs on after that.
+struct SaveRequest {
+  std::string directory;
+  bool memory = false, stay = false;
+};
 /// Delete the tree `name` in `directory` with the ids that boxes have; no box is involved.
 struct RemoveRequest {
   std::string directory, name;
@@ -101,10 +107,10 @@ struct LayerRequest {
   std::vector<std::string> before, after;
   std::uint32_t swapped_uid = 0, swapped_gid = 0;  ///< as in image/layer_tar.h
 };
-using Request =
-    std::variant<StartRequest, ExecRequest, FilesRequest, AttachRequest, WaitRequest, SignalRequest,
-                 KillRequest, StopRequest, StatsRequest, StartedRequest, PauseRequest,
-                 ResumeRequest, RemoveRequest, DiskRequest, CopyRequest, DiffRequest, LayerRequest>;
+using Request = std::variant<StartRequest, ExecRequest, FilesRequest, AttachRequest, WaitRequest,
+                             SignalRequest, KillRequest, StopRequest, StatsRequest, StartedRequest,
+                             PauseRequest, ResumeRequest, SaveRequest, RemoveRequest, DiskRequest,
+                             CopyRequest, DiffRequest, LayerRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);

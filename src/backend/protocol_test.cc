@@ -57,6 +57,7 @@ StartRequest full_start() {
   start.rootfs = {{"/lower/" + kBinary, "/b"},
                   "/parent" + kBinary,
                   "/disk" + kBinary,
+                  "/saved" + kBinary,
                   "01generation",
                   12345,
                   RootfsStrategy::kMerged,
@@ -112,11 +113,15 @@ TEST(Requests, TheOthers) {
   const RemoveRequest removed = round_trip(RemoveRequest{"/" + kBinary, kBinary});
   EXPECT_EQ(removed.directory, "/" + kBinary);
   EXPECT_EQ(removed.name, kBinary);
+  const SaveRequest save = round_trip(SaveRequest{"/l/x.partial", true, false});
+  EXPECT_EQ(save.directory, "/l/x.partial");
+  EXPECT_TRUE(save.memory);
+  EXPECT_FALSE(save.stay);
   const DiskRequest disk = round_trip(DiskRequest{{"a", "b"}, "/l", "/d", "n", "sha256:0"});
   EXPECT_EQ(disk.lowers, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(disk.lower_parent + disk.directory + disk.name + disk.digest, "/l/dnsha256:0");
   for (int number : {1, 9, 15, 34, 64}) EXPECT_EQ(round_trip(SignalRequest{number}).number, number);
-  for (int i = 0; i <= static_cast<int>(ExitReason::kLost); ++i)
+  for (int i = 0; i <= static_cast<int>(ExitReason::kHibernated); ++i)
     EXPECT_EQ(round_trip(KillRequest{static_cast<ExitReason>(i)}).reason,
               static_cast<ExitReason>(i));
 }
@@ -167,7 +172,7 @@ TEST(Requests, NumbersOutOfRangeAreRefused) {
   for (const json& number : {json(0), json(-1), json(65), json(1ll << 32), json(UINT64_MAX),
                              json((1ll << 32) + 9), json("9"), json(9.0)})
     refused({{"op", "signal"}, {"number", number}});
-  for (const json& reason : {json(-1), json(10), json(UINT64_MAX), json(1ll << 32), json("oom")})
+  for (const json& reason : {json(-1), json(11), json(UINT64_MAX), json(1ll << 32), json("oom")})
     refused({{"op", "kill"}, {"reason", reason}});
   for (const json& grace : {json(-1), json(UINT64_MAX), json(INT64_MIN), json(1.0), json(nullptr)})
     refused({{"op", "stop"}, {"grace_ns", grace}});

@@ -89,6 +89,14 @@ class Sandbox {
   /// Stops every process where it is; returns when all stand still. `freeze_timeout`.
   virtual Result<> pause() = 0;
   virtual Result<> resume() = 0;
+  /// Writes what another sandbox can go on from to a directory (backend::SaveRequest).
+  virtual Result<> save(int directory, bool memory, bool stay) {
+    (void)directory, (void)memory, (void)stay;
+    return make_error(Code::kUnimplemented, "isolation_unsupported",
+                      "save box: only one of the isolation 'microvm' can be");
+  }
+  /// The highest number that a process of it has from before its start.
+  virtual ProcessId last_id() const { return kMainProcess; }
   /// Ends every process, and accounts for each; `gone` becomes true by a later event.
   virtual void end() = 0;
   /// The same by force, for a sandbox that does not answer: what it has used may not all be known.

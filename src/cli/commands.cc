@@ -19,6 +19,7 @@ constexpr Command kCommands[] = {
     {"wait", "wait until boxes end and print their exit status", wait_command},
     {"pause", "stop every process of boxes where it is", pause_command},
     {"resume", "let paused boxes go on", resume_command},
+    {"hibernate", "write microVMs to disk, processes and all", hibernate_command},
     {"stop", "ask boxes to end, then kill them", stop_command},
     {"kill", "send a signal to boxes", kill_command},
     {"rm", "remove boxes", rm_command},

@@ -66,6 +66,7 @@ int ps_command(Args args);
 int pull_command(Args args);
 int restore_command(Args args);
 int resume_command(Args args);
+int hibernate_command(Args args);
 int rm_command(Args args);
 int rmi_command(Args args);
 int run_command(Args args);

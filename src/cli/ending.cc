@@ -52,6 +52,7 @@ constexpr Ending kEndings[] = {
      [](const Limits& l) { return l.disk_bytes ? size_text(*l.disk_bytes) : ""; }},
     {ExitReason::kKilled, "stopped or killed"},
     {ExitReason::kLost, "lost: the process that watched it died, how it ended is not known"},
+    {ExitReason::kHibernated, "hibernated: its memory was saved, and it goes on at the next start"},
 };
 
 }  // namespace

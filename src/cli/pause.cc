@@ -1,4 +1,4 @@
-// caisson pause, caisson resume.
+// caisson pause, caisson resume, caisson hibernate.
 #include "cli/commands.h"
 #include "cli/each_box.h"
 
@@ -13,8 +13,15 @@ constexpr CommandText kPause = {
     "time limits stop counting until `caisson resume`.",
     "  caisson pause web; caisson resume web\n"};
 
-constexpr CommandText kResume = {"resume", "BOX...", "Let paused boxes go on.",
+constexpr CommandText kResume = {"resume", "BOX...",
+                                 "Let paused boxes go on, and start those that hibernate.",
                                  "  caisson resume web\n"};
+
+constexpr CommandText kHibernate = {
+    "hibernate", "BOX...",
+    "Write the memory of microVMs to disk and end the machines. Their processes, open files and\n"
+    "timers go on with `caisson resume` or `caisson start`.",
+    "  caisson hibernate worker; caisson resume worker\n"};
 
 int each(const CommandText& text, Args args, Result<> (Box::*action)()) {
   Settings settings;
@@ -31,5 +38,6 @@ int each(const CommandText& text, Args args, Result<> (Box::*action)()) {
 
 int pause_command(Args args) { return each(kPause, args, &Box::pause); }
 int resume_command(Args args) { return each(kResume, args, &Box::resume); }
+int hibernate_command(Args args) { return each(kHibernate, args, &Box::hibernate); }
 
 }  // namespace caisson::cli

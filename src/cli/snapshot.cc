@@ -11,6 +11,7 @@ namespace {
 
 struct Settings {
   std::string note;
+  bool memory = false;
   bool json = false;
   bool quiet = false;
 };
@@ -19,10 +20,13 @@ constexpr CommandText kCreate = {
     "snapshot create", "[OPTIONS] BOX [NAME]",
     "Keep the files of a box as they are now, and print the snapshot's name. A box that runs "
     "stands\n"
-    "still for it. Volumes and what is in memory (tmpfs, /tmp of host:) are no part of it.",
+    "still for it. Volumes and what is in memory (tmpfs, /tmp of host:) are no part of it; of a\n"
+    "microVM that shows no files of the host, --memory keeps everything that runs in it too.",
     "  caisson snapshot create worker before-upgrade\n"};
 constexpr Option<Settings> kCreateOptions[] = {
     {{"-m,--note", "TEXT", "what it is for"}, set_text<&Settings::note>},
+    {{"--memory", "", "with the memory of a microVM: its processes go on"},
+     set_true<&Settings::memory>},
     {{"--json", "", "print one JSON object"}, set_true<&Settings::json>},
 };
 
@@ -77,7 +81,7 @@ int create(Args args) {
   if (!runtime) return fail(runtime.error(), settings.json);
   auto box = first_box(kCreate, *runtime, words);
   if (!box) return fail(box.error(), settings.json);
-  auto made = box->snapshot(words.empty() ? "" : words.front(), settings.note);
+  auto made = box->snapshot(words.empty() ? "" : words.front(), settings.note, settings.memory);
   if (!made) return fail(made.error(), settings.json);
   return print((settings.json ? object(*made) : made->name) + "\n");
 }

@@ -221,6 +221,9 @@ Result<> Box::pause() {
 }
 
 Result<> Box::resume() {
+  const BoxInfo now = TRY(info());
+  if (now.exit && now.exit->reason == ExitReason::kHibernated && !engine::is_live(now.state))
+    return start();
   [[maybe_unused]] const backend::Reply reply = TRY(impl_->ask(backend::ResumeRequest{}));
   return {};
 }

@@ -42,11 +42,19 @@ std::uint64_t given_bytes(const Runtime::Impl& runtime, const store::BoxRow& row
   return bytes;
 }
 
+bool is_machine(const BoxSpec& spec) { return spec.isolation == Isolation::kMicroVm; }
+
+RootfsStrategy strategy_of(const BoxSpec& spec) {
+  if (is_machine(spec)) return RootfsStrategy::kDisk;
+  return is_merged(spec) ? RootfsStrategy::kMerged : RootfsStrategy::kOverlay;
+}
+
 /// What a box writes into.
-std::string writable_path(const Runtime::Impl& runtime, const store::BoxRow& row, bool merged) {
+std::string writable_path(const Runtime::Impl& runtime, const store::BoxRow& row,
+                          RootfsStrategy strategy) {
   Rootfs rootfs;
   rootfs.generation = row.generation;
-  if (merged) rootfs.strategy = RootfsStrategy::kMerged;
+  rootfs.strategy = strategy;
   return runtime.layout.box(row.id) + "/" + writable_name(rootfs);
 }
 
@@ -79,6 +87,10 @@ Result<> copy_trees(const Runtime::Impl& runtime, const std::vector<std::string>
 Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
                    const std::vector<store::BoxLayer>& layers) {
   if (layers.empty()) return base;
+  if (base.strategy == RootfsStrategy::kDisk) {
+    base.saved = layer_path(runtime, layers.front().id);
+    return base;
+  }
   base.lower_parent = runtime.path("layers");
   std::vector<std::string> lowers;
   bool whole = false;
@@ -99,7 +111,7 @@ Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
     BoxRoot root{TRY(rootfs_of(runtime, row)), {}};
     if (spec.isolation != Isolation::kMicroVm) return root;
     root.rootfs.disk = TRY(disk_of(runtime, row.image, root.rootfs));
-    root.rootfs.strategy = RootfsStrategy::kOverlay;  // inside, of the disk and what is written
+    root.rootfs.strategy = RootfsStrategy::kDisk;
     return root;
   }
   if (!spec::has_own_root(spec.isolation)) {
@@ -108,13 +120,13 @@ Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
     return none;
   }
   image::ResolvedSource source = TRY(image::resolve_source(spec.source, runtime.layout.home));
-  if (spec.isolation != Isolation::kMicroVm) source.rootfs.strategy = spec.rootfs;
+  source.rootfs.strategy = is_machine(spec) ? RootfsStrategy::kDisk : spec.rootfs;
   return BoxRoot{std::move(source.rootfs), std::move(source.held)};
 }
 
-Result<> require_layers(const BoxSpec& spec, std::string_view action) {
-  if (spec.isolation == Isolation::kContainer) return {};
-  if (spec.isolation == Isolation::kMicroVm)
+Result<> require_layers(const BoxSpec& spec, std::string_view action, bool as_trees) {
+  if (spec.isolation == Isolation::kContainer || (is_machine(spec) && !as_trees)) return {};
+  if (is_machine(spec))
     return make_error(Code::kUnimplemented, "isolation_unsupported",
                       format("{} box: not yet of a microVM", action), "use --isolation container");
   return make_error(Code::kUnimplemented, "isolation_unsupported",
@@ -135,7 +147,9 @@ Result<BoxRoot> root_of(const Runtime::Impl& runtime, const store::BoxRow& row,
 }
 
 Result<> finish_sealing(const Runtime::Impl& runtime, const store::BoxRow& row) {
-  const std::string written = writable_path(runtime, row, false);
+  const std::string written = writable_path(
+      runtime, row,
+      is_machine(TRY(spec_of(row))) ? RootfsStrategy::kDisk : RootfsStrategy::kOverlay);
   const std::string layer = layer_path(runtime, layer_name(row));
   if (exists(written) || !exists(layer)) return {};
   return sys::move_tree(layer, written);
@@ -145,16 +159,18 @@ Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const st
   const BoxSpec spec = TRY(spec_of(row));
   TRY(finish_sealing(runtime, row));
   std::vector<store::BoxLayer> layers = TRY(runtime.snapshots.layers(row.id));
-  if (is_merged(spec) || layers.size() >= kMostLayers) return copy_written(runtime, row);
-  const std::string written = writable_path(runtime, row, false);
+  const bool copies = is_merged(spec) || layers.size() >= kMostLayers;
+  if (copies && !is_machine(spec)) return copy_written(runtime, row);
+  const std::string written = writable_path(runtime, row, strategy_of(spec));
   if (!exists(written)) return layers;
-  store::BoxLayer layer{layer_name(row), false, measured(written)};
+  store::BoxLayer layer{layer_name(row), is_machine(spec), measured(written)};
   if (exists(layer_path(runtime, layer.id)))
     return make_error(Code::kDataLoss, "state_corrupt",
                       format("make a layer of box '{}': there is a layer '{}'", row.id, layer.id));
   TRY(make_layers_directory(runtime));
   // First the tree, then the rows that name it: a crash in between is undone by finish_sealing.
   TRY(sys::move_tree(written, layer_path(runtime, layer.id)));
+  if (layer.whole) layers.clear();
   layers.insert(layers.begin(), std::move(layer));
   if (!TRY(runtime.snapshots.set_layers(row.id, layers, TRY(make_ulid()))))
     return make_error(Code::kNotFound, "box_not_found",
@@ -162,11 +178,30 @@ Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const st
   return layers;
 }
 
+Result<std::vector<store::BoxLayer>> save_machine(const Box::Impl& box, bool memory, bool stay) {
+  const Runtime::Impl& runtime = *box.runtime;
+  TRY(make_layers_directory(runtime));
+  store::BoxLayer layer{TRY(make_ulid()), true, 0};
+  const std::string path = layer_path(runtime, layer.id), partial = path + ".partial";
+  if (::mkdir(partial.c_str(), 0700) < 0) return sys_error("create directory", partial);
+  Result<backend::Reply> saved = box.ask(backend::SaveRequest{partial, memory, stay});
+  if (saved && ::rename(partial.c_str(), path.c_str()) < 0)
+    saved = sys_error("rename into place", path);
+  if (!saved) {
+    [[maybe_unused]] const Result<> removed =
+        remove_tree_of(runtime, runtime.path("layers"), layer.id + ".partial");
+    return saved.error();
+  }
+  layer.bytes = measured(path);
+  return std::vector{std::move(layer)};
+}
+
 Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
                                                   const store::BoxRow& row) {
   const bool merged = is_merged(TRY(spec_of(row)));
   std::vector<store::BoxLayer> layers = TRY(runtime.snapshots.layers(row.id));
-  const std::string written = writable_path(runtime, row, merged);
+  const std::string written =
+      writable_path(runtime, row, merged ? RootfsStrategy::kMerged : RootfsStrategy::kOverlay);
   if (!exists(written)) return layers;
   store::BoxLayer layer{TRY(make_ulid()), merged, 0};
   std::vector<std::string> trees = {written};
@@ -203,13 +238,18 @@ Result<> replace_layers(const Runtime::Impl& runtime, const store::BoxRow& row,
     return make_error(Code::kNotFound, "box_not_found",
                       format("find box '{}': it is gone", row.id));
   // From here on nothing names them; what stays because of a crash goes with the box.
-  for (const bool merged : {false, true}) {
-    const std::string path = writable_path(runtime, row, merged);
+  remove_written(runtime, row);
+  discard_layers(runtime, before);
+  return {};
+}
+
+void remove_written(const Runtime::Impl& runtime, const store::BoxRow& row) {
+  for (const auto strategy :
+       {RootfsStrategy::kOverlay, RootfsStrategy::kMerged, RootfsStrategy::kDisk}) {
+    const std::string path = writable_path(runtime, row, strategy);
     const std::string name = path.substr(path.rfind('/') + 1);
     [[maybe_unused]] Result<> removed = remove_tree_of(runtime, runtime.layout.box(row.id), name);
   }
-  discard_layers(runtime, before);
-  return {};
 }
 
 void discard_layers(const Runtime::Impl& runtime, const std::vector<store::BoxLayer>& layers) {

@@ -16,7 +16,11 @@ Result<> finish_sealing(const Runtime::Impl& runtime, const store::BoxRow& row);
 /// byte is copied. The caller holds the claim. Returns the box's layers.
 Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const store::BoxRow& row);
 
-/// The same as a copy, of a box that may run; its processes must stand still.
+/// The same of a microVM that runs, with its memory if that is asked for; with `stay` nothing of it
+/// runs on. Errors: `memory_unsaveable`.
+Result<std::vector<store::BoxLayer>> save_machine(const Box::Impl& box, bool memory, bool stay);
+
+/// The same as a copy, of a container that may run; its processes must stand still.
 Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
                                                   const store::BoxRow& row);
 
@@ -24,6 +28,9 @@ Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,
 /// holds the claim.
 Result<> replace_layers(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const std::vector<store::BoxLayer>& layers);
+
+/// What the box wrote in the generation of the row, which is not its own any more.
+void remove_written(const Runtime::Impl& runtime, const store::BoxRow& row);
 
 /// The trees that show what a box with these layers has: `root` without its own writable one.
 Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,

@@ -239,7 +239,7 @@ Result<> forget_abandoned(Box& box, const Runtime::Impl& runtime) {
 Result<Layout> Layout::make(Box box, const Box::Impl& impl, const LayoutOptions& options) {
   const Runtime::Impl& runtime = *impl.runtime;
   const BoxSpec spec = TRY(spec_of(TRY(impl.row())));
-  TRY(require_layers(spec, "make image of"));
+  TRY(require_layers(spec, "make image of", true));
   if (spec.source == "host:" && !options.with_box)
     return make_error(
         Code::kFailedPrecondition, "no_image",

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/ulid.h"
 #include "engine/audit.h"
@@ -39,18 +41,36 @@ Error busy(const std::string& id) {
                     "try once more");
 }
 
-/// Layers that show what the box shows now. A box that runs is held meanwhile.
-Result<Layers> capture(const Box::Impl& box) {
+Error no_memory(const std::string& id, std::string_view why) {
+  return make_error(Code::kFailedPrecondition, "memory_unsaveable",
+                    format("save memory of box '{}': {}", id, why), "leave --memory out");
+}
+
+/// Layers that show what the box shows now, with its memory if that is asked for. A box that runs
+/// is held meanwhile.
+Result<Layers> capture(const Box::Impl& box, bool memory = false) {
   const Runtime::Impl& runtime = *box.runtime;
-  TRY(engine::require_layers(TRY(engine::spec_of(TRY(box.row()))), "make layers of"));
+  const BoxSpec spec = TRY(engine::spec_of(TRY(box.row())));
+  TRY(engine::require_layers(spec, "make layers of", false));
+  const bool machine = spec.isolation == Isolation::kMicroVm;
+  if (memory && !machine) return no_memory(box.id, "only that of a microVM can be");
   for (int tries = 0; tries < 5; ++tries) {
     const store::BoxRow row = TRY(engine::settle(runtime, TRY(box.row())));
     if (!engine::is_live(row.state)) {
+      if (memory) return no_memory(box.id, "it does not run");
       if (::access(runtime.layout.box(box.id).c_str(), F_OK) != 0)  // never started
         return runtime.snapshots.layers(box.id);
       const std::optional<Fd> claim = TRY(engine::claim_box(runtime.layout, row));
       if (!claim) continue;
       return engine::seal(runtime, TRY(box.row()));
+    }
+    if (machine) {
+      Result<Layers> saved = engine::save_machine(box, memory, false);
+      if (saved ||
+          (saved.error().reason != "box_gone" && saved.error().reason != "box_not_running"))
+        return saved;
+      ::usleep(20'000);
+      continue;
     }
     Result<Channel> held = hold(box);
     if (!held && held.error().code != Code::kFailedPrecondition &&
@@ -65,6 +85,13 @@ Result<Layers> capture(const Box::Impl& box) {
     engine::discard_layers(runtime, layers);
   }
   return busy(box.id);
+}
+
+/// Then virtiofsd has a part in its memory, which cannot be saved.
+bool has_host_files(const BoxSpec& spec) {
+  return spec.source == "host:" || spec.source.starts_with("dir:") ||
+         std::ranges::any_of(spec.mounts,
+                             [](const Mount& mount) { return mount.type != MountType::kTmpfs; });
 }
 
 SnapshotInfo info_of(const store::SnapshotRow& row) {
@@ -89,7 +116,7 @@ Result<store::SnapshotRow> find_snapshot(const Box::Impl& box, std::string_view 
 
 }  // namespace
 
-Result<SnapshotInfo> Box::snapshot(std::string_view name, std::string_view note) {
+Result<SnapshotInfo> Box::snapshot(std::string_view name, std::string_view note, bool memory) {
   const Runtime::Impl& runtime = *impl_->runtime;
   store::SnapshotRow row;
   row.id = TRY(make_ulid());
@@ -104,7 +131,7 @@ Result<SnapshotInfo> Box::snapshot(std::string_view name, std::string_view note)
         Code::kAlreadyExists, "snapshot_exists",
         format("make snapshot '{}' of box '{}': it has one of this name", row.name, impl_->id),
         format("caisson snapshot rm {} {}", impl_->id, row.name));
-  Result<Layers> layers = capture(*impl_);
+  Result<Layers> layers = capture(*impl_, memory);
   if (!layers) return with_context(layers.error(), format("make snapshot '{}'", row.name));
   row.layers = std::move(*layers);
   row.created_ns = wall_ns();
@@ -146,7 +173,7 @@ Result<> Box::remove_snapshot(std::string_view name) {
 Result<> Box::restore(std::string_view name) {
   const Runtime::Impl& runtime = *impl_->runtime;
   const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
-  TRY(engine::require_layers(TRY(engine::spec_of(row)), "restore"));
+  TRY(engine::require_layers(TRY(engine::spec_of(row)), "restore", false));
   const store::SnapshotRow snapshot = TRY(caisson::find_snapshot(*impl_, name));
   const bool runs = engine::is_live(row.state);
   const std::int64_t began = boot_ns();
@@ -166,6 +193,28 @@ Result<> Box::restore(std::string_view name) {
   return runs ? start() : Result<>();
 }
 
+Result<> Box::hibernate() {
+  const Runtime::Impl& runtime = *impl_->runtime;
+  const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
+  const BoxSpec spec = TRY(engine::spec_of(row));
+  if (spec.isolation != Isolation::kMicroVm)
+    return no_memory(row.id, "only that of a microVM can be");
+  if (row.auto_remove) return no_memory(row.id, "the box is removed when it ends");
+  const Layers before = TRY(runtime.snapshots.layers(row.id));
+  const Layers layers = TRY(engine::save_machine(*impl_, true, true));
+  TRY(engine::sync_home(runtime));
+  // From here on a crash of whoever makes it go on from what was saved.
+  if (!TRY(runtime.snapshots.set_layers(row.id, layers, TRY(make_ulid()))))
+    return make_error(Code::kNotFound, "box_not_found",
+                      format("find box '{}': it is gone", row.id));
+  [[maybe_unused]] const Result<backend::Reply> told =
+      impl_->ask(backend::KillRequest{ExitReason::kHibernated});
+  TRY(wait());
+  engine::remove_written(runtime, row);
+  engine::discard_layers(runtime, before);
+  return {};
+}
+
 Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
   const Runtime::Impl& runtime = *impl_->runtime;
   if (options.count == 0 || options.count > 1000)
@@ -177,8 +226,11 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
   BoxSpec spec = TRY(engine::spec_of(source));
   spec.name.clear();
   const store::BoxVolumes volumes = TRY(engine::volumes_of(spec));
+  // Of a microVM that runs the processes go on in each, if its memory can be saved.
+  const bool memory = spec.isolation == Isolation::kMicroVm && !has_host_files(spec) &&
+                      engine::is_live(TRY(engine::settle(runtime, source)).state);
   const Layers layers = options.snapshot.empty()
-                            ? TRY(capture(*impl_))
+                            ? TRY(capture(*impl_, memory))
                             : TRY(caisson::find_snapshot(*impl_, options.snapshot)).layers;
   std::vector<store::BoxRow> rows;
   for (unsigned i = 0; i < options.count; ++i) {
@@ -239,7 +291,7 @@ Result<std::vector<Change>> Box::diff(std::string_view snapshot) const {
   const Runtime::Impl& runtime = *impl_->runtime;
   const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
   const BoxSpec spec = TRY(engine::spec_of(row));
-  TRY(engine::require_layers(spec, "compare"));
+  TRY(engine::require_layers(spec, "compare", true));
   const Result<Channel> held = engine::is_live(row.state)
                                    ? hold(*impl_)
                                    : Result<Channel>(make_error(Code::kUnavailable, "", ""));

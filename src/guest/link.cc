@@ -82,6 +82,7 @@ Result<> Link::run(const OnMessage& on_message) {
       std::uint64_t ignored = 0;
       [[maybe_unused]] const ssize_t n = ::read(kick_.get(), &ignored, sizeof ignored);
     }
+    if (held_) continue;
     // Earlier events may have ended it.
     if (const auto found = sources_.find(stream); kind == kSource && found != sources_.end())
       pass(stream, found->second, wire::kMaxData);
@@ -111,7 +112,25 @@ void Link::send(wire::FrameType type, std::string payload) {
   update();
 }
 
-bool Link::has_room() const { return out_.size() < kRoom; }
+bool Link::has_room() const { return !held_ && out_.size() < kRoom; }
+
+void Link::hold(bool on) {
+  held_ = on;
+  for (auto it = sinks_.begin(); it != sinks_.end();) {
+    const auto at = it++;  // it may end
+    write_pending(at->first, at->second);
+  }
+  update();
+}
+
+void Link::begin_again() {
+  for (auto& [stream, source] : sources_) {
+    source.offset = source.debt = 0;
+    source.credit = kWindow;
+  }
+  for (auto& [stream, sink] : sinks_) sink.received = sink.owed = 0;
+  hold(false);
+}
 
 Result<> Link::write_out() {
   if (!channel_) out_.clear();
@@ -308,6 +327,7 @@ void Link::drain_all() {
 }
 
 void Link::write_pending(std::uint32_t stream, Sink& sink) {
+  if (held_) return;
   while (!sink.pending.empty()) {
     const std::size_t size = std::min(sink.pending.size(), sink.most);
     pollfd polled{sink.fd.get(), POLLOUT, 0};
@@ -364,7 +384,7 @@ void Link::update() {
     }
   }
   for (auto& [stream, sink] : sinks_) {
-    const bool on = !sink.pending.empty();
+    const bool on = !held_ && !sink.pending.empty();
     if (!sink.polled || on == sink.armed) continue;
     sink.armed = on;
     const int operation = !sink.socket ? EPOLL_CTL_MOD : on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;

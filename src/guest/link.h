@@ -51,6 +51,13 @@ class Link final {
     forget_source(stream);
     forget_sink(stream);
   }
+  /// While it is on nothing is begun: no stream is read or written, no credit is given. What was
+  /// sent before goes out, and what comes is taken.
+  void hold(bool on);
+  /// The other end is a new one, which knows nothing of what was: every stream begins at 0 with the
+  /// whole window.
+  void begin_again();
+
   /// The other end is gone as it should be: what has come goes on being written, and no more comes.
   void close_channel();
 
@@ -101,7 +108,7 @@ class Link final {
   wire::FrameReader reader_;
   std::string out_;
   std::uint64_t drained_ = 0;  ///< of `out_`, at most: what `drain` put there
-  bool channel_armed_ = false;
+  bool channel_armed_ = false, held_ = false;
   std::map<std::uint32_t, Source> sources_;
   std::map<std::uint32_t, Sink> sinks_;
 };

@@ -154,6 +154,52 @@ TEST_F(LinkTest, WhatWasSentBeyondTheCreditIsPaidBack) {
   }
 }
 
+/// What a copy of a machine needs: nothing under way, and streams from the beginning.
+TEST_F(LinkTest, HeldItBeginsNothingAndGoesOnLater) {
+  ASSERT_TRUE(ours_->read_from(5, std::move(in_.read)));
+  ASSERT_TRUE(theirs_->write_to(5, std::move(out_.write)));
+  ASSERT_TRUE(write_all(in_.write.get(), "before", ""));
+  settle();
+  ours_->hold(true);
+  ASSERT_TRUE(write_all(in_.write.get(), "meanwhile", ""));
+  settle_once();
+  EXPECT_TRUE(ours_->flushed());
+  EXPECT_EQ(take(out_.read.get()), "before");
+  ours_->hold(false);
+  settle();
+  EXPECT_EQ(take(out_.read.get()), "meanwhile");
+}
+
+TEST_F(LinkTest, BeginsAgainWithAnotherEnd) {
+  ASSERT_TRUE(ours_->read_from(5, std::move(in_.read)));
+  ASSERT_TRUE(theirs_->write_to(5, std::move(out_.write)));
+  ASSERT_TRUE(write_all(in_.write.get(), "before", ""));
+  settle();
+  EXPECT_EQ(take(out_.read.get()), "before");
+  ours_->hold(true);
+  ours_->begin_again();
+  Pipe other = make_pipe().value();
+  ASSERT_TRUE(theirs_->write_to(5, std::move(other.write)));
+  ASSERT_TRUE(write_all(in_.write.get(), "after", ""));
+  settle();
+  EXPECT_EQ(take(other.read.get()), "after");
+}
+
+TEST_F(LinkTest, WhatEndsWhileHeldEndsAfterIt) {
+  ASSERT_TRUE(ours_->read_from(5, std::move(in_.read)));
+  ASSERT_TRUE(theirs_->write_to(5, std::move(out_.write)));
+  theirs_->hold(true);
+  ASSERT_TRUE(write_all(in_.write.get(), "last", ""));
+  in_.write.reset();
+  settle_once();
+  settle_once();
+  EXPECT_EQ(take(out_.read.get()), "");
+  theirs_->hold(false);
+  settle();
+  EXPECT_EQ(take(out_.read.get()), "last");
+  EXPECT_TRUE(ended(out_.read.get()));
+}
+
 TEST_F(LinkTest, ADescriptorThatOthersHaveIsNotWatchedAfterItsEnd) {
   SocketPair pair = make_socket_pair();
   ASSERT_TRUE(ours_->write_to(6, duplicate(pair.ours.get()).value()));

@@ -92,11 +92,8 @@ Result<Figures> decode_figures(const json& value) {
 
 struct EncodeToGuest {
   json operator()(const Wake& m) const {
-    return {{"op", "wake"},
-            {"version", kVersion},
-            {"time_ns", m.time_ns},
-            {"seed", bytes(m.seed)},
-            {"hostname", bytes(m.hostname)}};
+    return {{"op", "wake"},          {"version", kVersion},           {"time_ns", m.time_ns},
+            {"seed", bytes(m.seed)}, {"hostname", bytes(m.hostname)}, {"resumed", m.resumed}};
   }
   json operator()(const Start& m) const {
     return {{"op", "start"},
@@ -119,6 +116,8 @@ struct EncodeToGuest {
     return {{"op", "resize"}, {"id", m.id}, {"window", encode_window(m.window)}};
   }
   json operator()(const AskFigures&) const { return {{"op", "figures"}}; }
+  json operator()(const Freeze&) const { return {{"op", "freeze"}}; }
+  json operator()(const Thaw&) const { return {{"op", "thaw"}}; }
   json operator()(const End& m) const { return {{"op", "end"}, {"force", m.force}}; }
   json operator()(const PowerOff&) const { return {{"op", "power_off"}}; }
 };
@@ -144,7 +143,7 @@ Result<ToGuest> to_guest_of(const json& document) {
   if (op == "wake") {
     fields.integer("version", kVersion, kVersion);
     message = Wake{fields.integer<std::int64_t>("time_ns", 0, INT64_MAX), fields.text("seed"),
-                   fields.text("hostname")};
+                   fields.text("hostname"), fields.boolean("resumed")};
   } else if (op == "spawn") {
     Spawn spawn{id_of(fields), {}, {}};
     spawn.spec = TRY(decode_process(fields.member("process")));
@@ -163,6 +162,10 @@ Result<ToGuest> to_guest_of(const json& document) {
     message = AskFigures{};
   } else if (op == "end") {
     message = End{fields.boolean("force")};
+  } else if (op == "freeze") {
+    message = Freeze{};
+  } else if (op == "thaw") {
+    message = Thaw{};
   } else if (op == "power_off") {
     message = PowerOff{};
   } else {
@@ -176,7 +179,14 @@ struct EncodeFromGuest {
   json operator()(const Hello& m) const {
     return {{"op", "hello"}, {"version", kVersion}, {"kernel", bytes(m.kernel)}};
   }
-  json operator()(const Awake&) const { return {{"op", "awake"}}; }
+  json operator()(const Awake& m) const {
+    json processes = json::array();
+    for (const Running& running : m.processes)
+      processes.push_back(
+          {{"id", running.id}, {"in", running.in}, {"out", running.out}, {"err", running.err}});
+    return {{"op", "awake"}, {"processes", std::move(processes)}};
+  }
+  json operator()(const Frozen&) const { return {{"op", "frozen"}}; }
   json operator()(const Started& m) const {
     backend::Reply reply{.error = m.error, .started = m.started};
     return {{"op", "started"}, {"reply", bytes(backend::encode_reply(reply))}};
@@ -222,6 +232,24 @@ Result<FromGuest> decode_event(Fields& fields, const json& document) {
   return FromGuest(std::move(event));
 }
 
+/// In the order of their numbers, which differ.
+Result<FromGuest> decode_awake(Fields& fields) {
+  const json& processes = fields.member("processes");
+  TRY(fields.finish());
+  if (!processes.is_array()) return protocol_error("decode message: no list of processes");
+  Awake awake;
+  for (const json& process : processes) {
+    Fields of_one(process);
+    const Running running{id_of(of_one), of_one.boolean("in"), of_one.boolean("out"),
+                          of_one.boolean("err")};
+    TRY(of_one.finish());
+    if (!awake.processes.empty() && awake.processes.back().id >= running.id)
+      return protocol_error("decode message: processes out of order");
+    awake.processes.push_back(running);
+  }
+  return FromGuest(std::move(awake));
+}
+
 Result<FromGuest> decode_started(Fields& fields) {
   backend::Reply reply = TRY(backend::decode_reply(fields.text("reply")));
   TRY(fields.finish());
@@ -236,11 +264,12 @@ Result<FromGuest> from_guest_of(const json& document) {
   FromGuest message;
   if (op == "event") return decode_event(fields, document);
   if (op == "started") return decode_started(fields);
+  if (op == "awake") return decode_awake(fields);
   if (op == "hello") {
     fields.integer("version", kVersion, kVersion);
     message = Hello{fields.text("kernel")};
-  } else if (op == "awake") {
-    message = Awake{};
+  } else if (op == "frozen") {
+    message = Frozen{};
   } else if (op == "figures") {
     message = TRY(decode_figures(fields.member("figures")));
   } else if (op == "gone") {

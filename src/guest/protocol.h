@@ -45,6 +45,7 @@ struct Wake {
   std::int64_t time_ns = 0;  ///< since the Unix epoch
   std::string seed;          ///< for its random number generator
   std::string hostname;
+  bool resumed = false;  ///< it is a copy of one that ran a box, and was frozen
 };
 /// Mounts what there is and builds the sandbox; the paths are the guest's. Answered by Started.
 struct Start {
@@ -70,18 +71,31 @@ struct Resize {
   WindowSize window;
 };
 struct AskFigures {};
+/// Writes to its disks what it has to, and stands still as far as the channel goes: it sends
+/// nothing after its answer, Frozen, until Thaw, or Wake in a copy.
+struct Freeze {};
+struct Thaw {};
 struct End {
   bool force = false;
 };
 struct PowerOff {};
-using ToGuest =
-    std::variant<Wake, Start, Spawn, ServeFiles, Signal, Resize, AskFigures, End, PowerOff>;
+using ToGuest = std::variant<Wake, Start, Spawn, ServeFiles, Signal, Resize, AskFigures, Freeze,
+                             Thaw, End, PowerOff>;
 
 // Guest → host.
 struct Hello {
   std::string kernel;  ///< uname(2)'s release
 };
-struct Awake {};
+/// A process that goes on, and which of its streams do.
+struct Running {
+  backend::ProcessId id = 0;
+  bool in = false, out = false, err = false;
+  friend bool operator==(const Running&, const Running&) = default;
+};
+struct Awake {
+  std::vector<Running> processes;  ///< of a resumed machine
+};
+struct Frozen {};
 struct Started {
   std::optional<Error> error;
   backend::Started started;
@@ -99,7 +113,7 @@ struct Event {
 struct Gone {
   Figures figures;
 };
-using FromGuest = std::variant<Hello, Awake, Started, Figures, Event, Gone>;
+using FromGuest = std::variant<Hello, Awake, Started, Figures, Frozen, Event, Gone>;
 
 std::string encode(const ToGuest& message);
 Result<ToGuest> decode_to_guest(std::string_view payload);

@@ -58,7 +58,10 @@ TEST(GuestProtocolTest, ToTheGuest) {
 
 TEST(GuestProtocolTest, FromTheGuest) {
   EXPECT_EQ(answer(Hello{"6.1.0"}).kernel, "6.1.0");
-  answer(Awake{});
+  EXPECT_TRUE(answer(Awake{}).processes.empty());
+  const std::vector<Running> running = {{1, false, true, true}, {7, true, true, false}};
+  EXPECT_EQ(answer(Awake{running}).processes, running);
+  answer(Frozen{});
   Started failed;
   failed.error = make_error(Code::kInternal, "disk_missing", "mount disk: gone");
   EXPECT_EQ(answer(failed).error->reason, "disk_missing");
@@ -109,6 +112,11 @@ TEST(GuestProtocolTest, AHostileGuestIsRefused) {
   refused({{"op", "hello"}, {"version", kVersion + 1}, {"kernel", "x"}});
   refused({{"op", "gone"}, {"figures", json::array()}});
   refused({{"op", "figures"}});
+  const json process = {{"id", 3}, {"in", true}, {"out", true}, {"err", true}};
+  refused({{"op", "awake"}});
+  refused({{"op", "awake"}, {"processes", 1}});
+  refused({{"op", "awake"}, {"processes", {1}}});
+  refused({{"op", "awake"}, {"processes", {process, process}}});
   refused({{"op", "started"}, {"reply", "no cbor"}});
   refused({{"op", "spawn"}});
   refused(json::object());

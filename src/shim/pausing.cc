@@ -133,6 +133,22 @@ void Shim::handle(Connection& connection, backend::ResumeRequest) {
   connection.reply(reply);
 }
 
+/// Who asked for one that is to stay ends it; if nobody does it is of no use to anybody.
+void Shim::handle(Connection& connection, const backend::SaveRequest& request) {
+  constexpr std::int64_t kPatience = 60'000'000'000;
+  const auto save = [&]() -> Result<> {
+    const Fd directory = TRY(open_fd(request.directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    return sandbox_->save(directory.get(), request.memory, request.stay);
+  };
+  backend::Reply reply;
+  if (Result<> saved = save(); !saved) reply.error = saved.error();
+  if (!reply.error && request.stay) {
+    stays_ended_ = true;
+    after_in_run(kPatience, [this] { end_box(ExitReason::kHibernated); });
+  }
+  connection.reply(reply);
+}
+
 /// Before a process can be started in it.
 Result<> Shim::wake() {
   if (paused_ == Paused::kNot) return {};

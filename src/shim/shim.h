@@ -61,6 +61,7 @@ class Shim final {
   void handle(Connection&, const backend::LayerRequest&);
   void handle(Connection&, backend::PauseRequest);
   void handle(Connection&, backend::ResumeRequest);
+  void handle(Connection&, const backend::SaveRequest&);
   void handle(Connection&, const backend::RemoveRequest&);
   void handle(Connection&, const backend::DiskRequest&);
   void without_box(Connection&, const std::function<Result<>()>& work);

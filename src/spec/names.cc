@@ -121,7 +121,8 @@ std::span<const Name<ExitReason>> names(ExitReason) {
                                                 {ExitReason::kOutputLimit, "output_limit"},
                                                 {ExitReason::kDiskFull, "disk_full"},
                                                 {ExitReason::kKilled, "killed"},
-                                                {ExitReason::kLost, "lost"}};
+                                                {ExitReason::kLost, "lost"},
+                                                {ExitReason::kHibernated, "hibernated"}};
   return kNames;
 }
 

@@ -23,6 +23,9 @@ struct Rootfs {
   std::string lower_parent;
   /// For a guest: what `lowers` hold as an ext4 image, absolute; empty: none.
   std::string disk;
+  /// For a guest: the directory of what the box begins with, its disk and perhaps its memory
+  /// (docs/formats/home.md, layers/); empty: an empty disk.
+  std::string saved;
   /// What distinguishes the writable layer from earlier ones of the box; empty: the first.
   std::string generation;
   std::uint64_t written_bytes = 0;  ///< what lowers hold that boxes wrote: counts as the box's own
@@ -40,7 +43,9 @@ inline std::string lower_path(const Rootfs& rootfs, const std::string& lower) {
 }
 /// The name, in the box's directory, of what the box writes into.
 inline std::string writable_name(const Rootfs& rootfs) {
-  const std::string kind = rootfs.strategy == RootfsStrategy::kMerged ? "rootfs" : "upper";
+  const std::string kind = rootfs.strategy == RootfsStrategy::kMerged ? "rootfs"
+                           : rootfs.strategy == RootfsStrategy::kDisk ? "machine"
+                                                                      : "upper";
   return rootfs.generation.empty() ? kind : kind + "." + rootfs.generation;
 }
 

@@ -1,34 +1,15 @@
 #include "vm/disk.h"
 
 #include <fcntl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/scope_exit.h"
 #include "image/disk_image.h"
+#include "vm/memory.h"
 
 namespace caisson::vm {
 namespace {
-
-constexpr const char* kDisk = "disk.qcow2";
-
-Result<> copy(int from, int to, const std::string& name) {
-  struct stat info{};
-  if (::fstat(from, &info) < 0) return sys_error("stat", name);
-  off_t done = 0;
-  while (done < info.st_size) {
-    const ssize_t n = ::sendfile(to, from, &done, static_cast<std::size_t>(info.st_size - done));
-    if (n > 0) continue;
-    Error error = sys_error("copy disk", name);
-    if (error.sys_errno == ENOSPC || error.sys_errno == EDQUOT) {
-      error.code = Code::kResourceExhausted;
-      error.reason = "disk_full";
-    }
-    return error;
-  }
-  return {};
-}
 
 /// Others may make the same at the same time; one of them stays.
 Result<Fd> open_empty(const std::string& cache, std::uint64_t bytes) {
@@ -44,15 +25,23 @@ Result<Fd> open_empty(const std::string& cache, std::uint64_t bytes) {
 
 }  // namespace
 
-Result<Fd> open_box_disk(int data, const std::string& cache, std::uint64_t bytes) {
-  Result<Fd> disk = open_at(data, kDisk, O_RDWR | O_NOFOLLOW);
-  if (disk || disk.error().sys_errno != ENOENT) return disk;
-  constexpr const char* kPartial = "disk.partial";
-  const Fd empty = TRY(open_empty(cache, bytes));
-  const Fd partial = TRY(open_at(data, kPartial, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-  TRY(copy(empty.get(), partial.get(), kPartial));
-  if (::renameat(data, kPartial, data, kDisk) < 0) return sys_error("rename into place", kDisk);
-  return open_at(data, kDisk, O_RDWR | O_NOFOLLOW);
+Result<Fd> open_box_disk(int data, const std::string& name, const std::string& saved,
+                         const std::string& cache, std::uint64_t bytes) {
+  const std::string path = name + "/" + kDisk;
+  Result<Fd> there = open_at(data, path, O_RDWR | O_NOFOLLOW);
+  if (there || there.error().sys_errno != ENOENT) return there;
+  const Fd begin = saved.empty() ? TRY(open_empty(cache, bytes))
+                                 : TRY(open_fd(saved + "/" + kDisk, O_RDONLY | O_NOFOLLOW));
+  struct stat info{};
+  if (::fstat(begin.get(), &info) < 0) return sys_error("stat", kDisk);
+  if (::mkdirat(data, name.c_str(), 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", name);
+  const std::string partial = name + "/partial";
+  const Fd disk = TRY(open_at(data, partial, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TRY(copy_file(begin.get(), disk.get(), static_cast<std::uint64_t>(info.st_size), kDisk));
+  if (::renameat(data, partial.c_str(), data, path.c_str()) < 0)
+    return sys_error("rename into place", path);
+  return open_at(data, path, O_RDWR | O_NOFOLLOW);
 }
 
 }  // namespace caisson::vm

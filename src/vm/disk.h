@@ -8,9 +8,17 @@
 
 namespace caisson::vm {
 
-/// Opens `disk.qcow2` in the directory `data`, for writing. One that is not there is made: a copy
-/// of an empty ext4 of `bytes`, which is made once and kept in `cache`. Errors: `mke2fs_missing`,
+// Names in the directory of a machine's files, of a box or a layer (docs/formats/home.md).
+constexpr const char* kDisk = "disk.qcow2";
+constexpr const char* kMemory = "memory";
+constexpr const char* kState = "state";
+constexpr const char* kMachine = "machine";
+
+/// Opens the disk in the directory `name` of the box's directory `data`, for writing. One that is
+/// not there is made: a copy of the one in the directory `saved`, or if that is empty of an empty
+/// ext4 of `bytes`, which is made once and kept in `cache`. Errors: `mke2fs_missing`,
 /// `qemu_img_missing`, `disk_full`.
-Result<Fd> open_box_disk(int data, const std::string& cache, std::uint64_t bytes);
+Result<Fd> open_box_disk(int data, const std::string& name, const std::string& saved,
+                         const std::string& cache, std::uint64_t bytes);
 
 }  // namespace caisson::vm

@@ -84,8 +84,13 @@ Result<> MicroVm::handle(const guest::Hello&) {
   return {};
 }
 
-Result<> MicroVm::handle(const guest::Awake&) {
-  awake_ = true;
+Result<> MicroVm::handle(const guest::Awake& message) {
+  if (!std::exchange(awake_, true) && resumes_) return adopt(message.processes);
+  return {};
+}
+
+Result<> MicroVm::handle(const guest::Frozen&) {
+  frozen_ = true;
   return {};
 }
 
@@ -120,6 +125,11 @@ Result<> MicroVm::check(const ProcessEvent& event) const {
 
 Result<> MicroVm::handle(guest::Event message) {
   ProcessEvent& event = message.event;
+  const auto adopted = processes_.find(event.id);
+  // It may have been about to begin.
+  if (adopted != processes_.end() && adopted->second.adopted &&
+      event.kind != ProcessEvent::Kind::kEnded)
+    return {};
   TRY(check(event));
   figures_.oom_kills = std::max(figures_.oom_kills, message.oom_kills);
   figures_.pid_limit_hits = std::max(figures_.pid_limit_hits, message.pid_limit_hits);
@@ -132,7 +142,11 @@ Result<> MicroVm::handle(guest::Event message) {
     // Nobody reads what it has not read.
     link_->forget_source(stream_of(event.id, Part::kIn));
   }
-  events_.push_back({std::move(event), boot_ns()});
+  // Whoever asked for it is gone.
+  if (process.adopted && event.id != backend::kMainProcess)
+    processes_.erase(event.id);
+  else
+    events_.push_back({std::move(event), boot_ns()});
   return {};
 }
 
@@ -206,7 +220,10 @@ void MicroVm::reap() {
   ::waitpid(qemu_.pid, nullptr, 0);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, qemu_.pidfd.get(), nullptr);
   qemu_ = {};
-  failed_ = failed_ || !box_gone_;
+  failed_ = failed_ || !(box_gone_ || asleep_);
+  for (const auto& [id, process] : processes_)
+    if (asleep_ && process.phase == Phase::kStarted)
+      events_.push_back({{ProcessEvent::Kind::kEnded, id, {}, SIGKILL, {}, {}}, boot_ns()});
   ended_ns_ = boot_ns();
   if (console_) {
     console_->read();
@@ -224,6 +241,9 @@ Result<backend::Terminal> MicroVm::open_terminal(const std::string&) {
 
 Result<> MicroVm::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
   if (failed_ || ended_) return silent();
+  const auto there = processes_.find(id);
+  if (there != processes_.end() && there->second.adopted)
+    return spawn_adopted(id, std::move(stdio));
   guest::Spawn message{id, spec, {}};
   Process process;
   if (spec.terminal) {
@@ -268,7 +288,7 @@ Result<> MicroVm::pause() {
 }
 
 Result<> MicroVm::resume() {
-  if (!paused_) return {};
+  if (!paused_ || asleep_) return {};
   TRY(qmp_->call("cont", kControlMs));
   paused_ = false;
   return {};
@@ -276,6 +296,7 @@ Result<> MicroVm::resume() {
 
 void MicroVm::end() {
   told_to_end_ = true;
+  if (asleep_) return kill_machine();
   tell(guest::End{});
 }
 

@@ -37,6 +37,8 @@ class MicroVm final : public backend::Sandbox {
   std::vector<backend::ProcessEvent> events() override;
   bool gone() const override;
   bool lost() const override { return failed_; }
+  Result<> save(int directory, bool memory, bool stay) override;
+  backend::ProcessId last_id() const override;
   Result<> pause() override;
   Result<> resume() override;
   void end() override;
@@ -54,6 +56,8 @@ class MicroVm final : public backend::Sandbox {
     Phase phase = Phase::kAsked;
     std::vector<guest::Part> outputs;  ///< what it writes to us
     std::optional<TerminalWatch> terminal;
+    bool adopted = false;    ///< it has been running since before our start
+    guest::Running streams;  ///< of such a one: those that go on
   };
 
   // microvm_start.cc
@@ -65,7 +69,7 @@ class MicroVm final : public backend::Sandbox {
   Result<> boot_machine(Machine machine);
   Result<> launch(Machine machine);
   void take_down();
-  Result<> wake(std::int64_t patience_ns);
+  Result<> wake(std::int64_t patience_ns, bool resumed = false);
   Result<> start_box();
   /// Goes on until `done`, or until the deadline: then, and when the guest is gone, it is an error.
   Result<> await(const std::function<bool()>& done, std::int64_t deadline_ns, const char* action);
@@ -75,7 +79,17 @@ class MicroVm final : public backend::Sandbox {
   Result<> resume_template(Machine machine);
   Result<> make_template(int templates, const std::string& name, Machine machine);
   Result<Saved> get_template(int templates, const std::string& name, const Machine& machine);
-  Result<> save(int state);
+  Result<> save_devices(int state);
+
+  // microvm_save.cc
+  bool has_saved_memory() const;
+  Result<> resume_saved(const Machine& machine);
+  Result<> go_on(Machine machine);
+  Result<> adopt(const std::vector<guest::Running>& processes);
+  Result<> freeze();
+  Result<> save_files(int directory, bool memory);
+  Result<> save_all_memory(int directory);
+  Result<> spawn_adopted(backend::ProcessId id, backend::Stdio stdio);
 
   // microvm.cc
   Result<Qmp*> control();
@@ -85,6 +99,7 @@ class MicroVm final : public backend::Sandbox {
   Result<> on_message(const wire::Frame& frame);
   Result<> handle(const guest::Hello& message);
   Result<> handle(const guest::Awake& message);
+  Result<> handle(const guest::Frozen& message);
   Result<> handle(guest::Started message);
   Result<> handle(const guest::Figures& message);
   Result<> handle(guest::Event message);
@@ -113,15 +128,18 @@ class MicroVm final : public backend::Sandbox {
   std::optional<Qmp> qmp_;
   Fd qmp_socket_;
   Qemu qemu_;
-  int memory_ = -1;  ///< what QEMU gets when it asks for its memory
+  Machine machine_;  ///< that runs; its descriptors may be gone
+  Fd memory_;        ///< the file that its memory is, or begins with
   Assets assets_;
-  Fd data_, disk_, base_;
+  Fd data_, base_, disk_;
   std::unique_ptr<FileServer> files_;
   std::optional<Shared> shared_;
   std::vector<std::string> warnings_;
   std::vector<StageTiming> stages_;
 
-  bool hello_ = false, awake_ = false;
+  bool hello_ = false, awake_ = false, frozen_ = false;
+  bool resumes_ = false;  ///< its processes are there already
+  bool asleep_ = false;   ///< it was saved to go on another time
   std::optional<guest::Started> started_;
   std::map<backend::ProcessId, Process> processes_;
   std::optional<TerminalWatch> next_terminal_;  ///< of the terminal that was opened last

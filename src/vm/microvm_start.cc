@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -75,7 +76,14 @@ Result<> MicroVm::boot() {
   machine.cpus = size.cpus;
   machine.memory_mib = size.memory_mib;
   data_ = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
-  disk_ = TRY(open_box_disk(data_.get(), options_.box.layout.cache(),
+  const Rootfs& rootfs = options_.box.rootfs;
+  resumes_ = has_saved_memory();
+  if (options_.box.at_rest && resumes_)
+    return make_error(Code::kFailedPrecondition, "box_hibernated",
+                      "look at files: the box is to go on with its processes, which have them open",
+                      format("caisson start {}", options_.box.id));
+  disk_ = TRY(open_box_disk(data_.get(), writable_name(rootfs), rootfs.saved,
+                            options_.box.layout.cache(),
                             spec().limits.disk_bytes.value_or(kUsualDisk)));
   machine.box = disk_.get();
   if (!options_.box.rootfs.disk.empty()) base_ = TRY(open_fd(options_.box.rootfs.disk, O_RDONLY));
@@ -108,6 +116,7 @@ Result<> MicroVm::serve_files_of_host() {
 
 /// From a template where there can be one. A start that takes longer is better than none.
 Result<> MicroVm::start_machine(Machine machine) {
+  if (resumes_) return resume_saved(machine);
   if (!files_) {
     const Result<> went = resume_template(machine);
     if (went) return {};
@@ -121,6 +130,13 @@ Result<> MicroVm::start_machine(Machine machine) {
 }
 
 Result<> MicroVm::boot_machine(Machine machine) {
+  if (machine.memory < 0) {  // one that we have too, to save it
+    memory_ = Fd(::memfd_create("memory", MFD_CLOEXEC));
+    if (!memory_ || ::ftruncate(memory_.get(), static_cast<off_t>(machine.memory_mib << 20)) < 0)
+      return sys_error("create memory file", "");
+    machine.memory = memory_.get();
+    machine.keep_memory = true;
+  }
   machine.tsc_khz = measure_tsc_khz();
   machine.kernel = assets_.kernel.get();
   machine.initramfs = assets_.initramfs.get();
@@ -148,7 +164,7 @@ Result<> MicroVm::launch(Machine machine) {
   options.uid = ids_.first;
   if (cgroup_) options.cgroups = TRY(cgroup_->join_fds());
   qemu_ = TRY(start_qemu(options));
-  memory_ = machine.memory;
+  machine_ = machine;
   console_->close_write_end();
   link_.emplace(TRY(guest::Link::create(std::move(agent.ours))));
   qmp_socket_ = std::move(control.ours);
@@ -166,18 +182,23 @@ void MicroVm::take_down() {
   hello_ = awake_ = failed_ = ended_ = false;
 }
 
-Result<> MicroVm::wake(std::int64_t patience_ns) {
+/// What it opens for writing from then on it is refused.
+Result<> MicroVm::wake(std::int64_t patience_ns, bool resumed) {
   guest::Wake wake;
+  wake.resumed = resumed;
   wake.time_ns = wall_ns();
   wake.seed.resize(64);
   if (::getrandom(wake.seed.data(), wake.seed.size(), 0) != static_cast<ssize_t>(wake.seed.size()))
     return sys_error("read random bytes", "");
   wake.hostname = "caisson";
   tell(wake);
-  return await([this] { return awake_; }, boot_ns() + patience_ns, "wake guest");
+  TRY(await([this] { return awake_; }, boot_ns() + patience_ns, "wake guest"));
+  qemu_.opens.reset();
+  return {};
 }
 
 Result<> MicroVm::start_box() {
+  if (resumes_) return {};
   guest::Start start;
   start.box = options_.box;
   start.box.layout.home = "/run/caisson";
@@ -190,6 +211,9 @@ Result<> MicroVm::start_box() {
     rootfs = shared_->rootfs;
   }
   rootfs.disk.clear();
+  rootfs.saved.clear();
+  rootfs.generation.clear();  // inside there is one, whatever disk it is on
+  rootfs.strategy = RootfsStrategy::kOverlay;
   if (start.base) rootfs.lowers = {guest::kBase};
   if (start.base) rootfs.lower_parent.clear();
   // The host's limits are kept by the host, or by the machine itself.
@@ -215,7 +239,8 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
                        {qemu_.opens.get(), POLLIN, 0},
                        {files_ ? files_->event_fd() : -1, POLLIN, 0}};
     ::poll(polled, 5, static_cast<int>(left / 1'000'000 + 1));
-    if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), memory_)) qemu_.opens.reset();
+    if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), machine_.memory))
+      qemu_.opens.reset();
     run_link();
     console_->read();
     reap();

@@ -23,16 +23,14 @@ constexpr int kStateSet = 9;
 Result<> MicroVm::resume_template(Machine machine) {
   const Fd templates = TRY(open_templates(options_.box.layout.home));
   const std::string name = TRY(template_name(machine, assets_));
-  const Saved saved = TRY(get_template(templates.get(), name, machine));
-  machine.memory = saved.memory.get();
+  Saved saved = TRY(get_template(templates.get(), name, machine));
+  memory_ = std::move(saved.memory);
+  machine.memory = memory_.get();
   machine.state = saved.state.get();
   TRY(launch(machine));
   hello_ = true;
   const Result<> awake = wake(kResumeTime);
   if (!awake) remove_template(templates.get(), name);
-  // What it opens for writing from now on it is refused.
-  qemu_.opens.reset();
-  memory_ = -1;
   return awake;
 }
 
@@ -57,13 +55,13 @@ Result<> MicroVm::make_template(int templates, const std::string& name, Machine 
   machine.memory = saved.memory.get();
   machine.keep_memory = true;
   TRY(boot_machine(machine));
-  TRY(save(saved.state.get()));
+  TRY(save_devices(saved.state.get()));
   take_down();
   return finish_template(templates, name);
 }
 
 /// The memory is in its file already. What a guest has not drawn from its sockets is lost.
-Result<> MicroVm::save(int state) {
+Result<> MicroVm::save_devices(int state) {
   Qmp& qmp = *TRY(control());
   TRY(qmp.call("stop", kControlMs));
   TRY(qmp.add_fd(state, kStateSet, kControlMs));

@@ -9,12 +9,11 @@
 #include <vector>
 
 #include "base/sha256.h"
+#include "vm/disk.h"
 
 namespace caisson::vm {
 namespace {
 
-constexpr const char* kMemory = "memory";
-constexpr const char* kState = "state";
 constexpr const char* kPartial = "partial";
 
 /// What comes before the size in a name.
@@ -38,9 +37,8 @@ std::vector<std::string> names_in(int directory) {
   return names;
 }
 
-}  // namespace
-
-Result<std::string> template_name(const Machine& machine, const Assets& assets) {
+/// Without what differs from one machine to the next.
+Result<std::string> digest_of(const Machine& machine) {
   struct stat program{};
   if (::stat(machine.qemu.c_str(), &program) < 0) return sys_error("stat", machine.qemu);
   Machine any = machine;
@@ -50,9 +48,20 @@ Result<std::string> template_name(const Machine& machine, const Assets& assets) 
   any.kernel = any.initramfs = any.agent = any.control = any.console = 0;
   std::string inputs;
   for (const std::string& word : command_line(any)) inputs += word + '\n';
-  inputs += format("{} {} {}.{}\n{}\n{}", program.st_ino, program.st_size, program.st_mtim.tv_sec,
-                   program.st_mtim.tv_nsec, assets.digest,
-                   TRY(read_file("/proc/sys/kernel/random/boot_id", 64)));
+  inputs += format("{} {} {}.{}", program.st_ino, program.st_size, program.st_mtim.tv_sec,
+                   program.st_mtim.tv_nsec);
+  return sha256_hex(inputs);
+}
+
+}  // namespace
+
+Result<std::string> describe(const Machine& machine) {
+  return format("{} {}x{}\n", TRY(digest_of(machine)), machine.cpus, machine.memory_mib);
+}
+
+Result<std::string> template_name(const Machine& machine, const Assets& assets) {
+  const std::string inputs = format("{}\n{}\n{}", TRY(digest_of(machine)), assets.digest,
+                                    TRY(read_file("/proc/sys/kernel/random/boot_id", 64)));
   return format("{}-{}x{}", sha256_hex(inputs).substr(0, kGenerationDigits), machine.cpus,
                 machine.memory_mib);
 }

@@ -16,6 +16,9 @@ struct Saved {
   Fd memory, state;
 };
 
+/// QEMU and its words, processors and memory: a machine goes on only where all are as they were.
+Result<std::string> describe(const Machine& machine);
+
 /// What the name of a template says: all that its memory comes from (guest, QEMU and its words, and
 /// this boot of the host, whose clock rate it knows), processors and memory.
 Result<std::string> template_name(const Machine& machine, const Assets& assets);

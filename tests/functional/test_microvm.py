@@ -1,9 +1,7 @@
 """`--isolation microvm`: the same box behind a kernel of its own, with the same commands."""
 
-import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -12,34 +10,11 @@ from pathlib import Path
 import pytest
 
 from support import host
-from support.images import Layer, busybox_image, link, write_layout
+from support.microvm import NEEDS_GUEST, VM, machine_of
+from support.microvm import box, folder, image  # noqa: F401: fixtures
 from support.terminal import Terminal
 
-pytestmark = [pytest.mark.seconds(240),
-              pytest.mark.skipif(bool(host.missing_guest()), reason=f"needs a guest: {host.missing_guest()}")]
-VM = ("--isolation", "microvm")
-
-
-@pytest.fixture
-def image(workdir):
-    more = Layer([link(f"bin/{name}", "busybox") for name in ("uname", "yes", "tail", "stty", "tty")])
-    write_layout(workdir / "layout", {"latest": busybox_image(more)})
-    return f"oci:{workdir}/layout"
-
-
-@pytest.fixture
-def box(caisson, image):
-    running = caisson.detached("sleep", "1000", source=image, options=(*VM, "--memory", "96m"))
-    yield running
-    caisson("rm", "-f", running, check=True)
-
-
-def machine_of(caisson, box):
-    """The process id of the box's QEMU: the child of its shim."""
-    shim = caisson.inspect(box)["shim_pid"]
-    children = Path(f"/proc/{shim}/task/{shim}/children").read_text().split()
-    [found] = [int(child) for child in children if b"qemu" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    return found
+pytestmark = NEEDS_GUEST
 
 
 def below(process):
@@ -151,17 +126,6 @@ def test_figures_are_there_at_the_end(caisson, image):
         assert done.json()["exit"]["usage"]["cpu_system_ns"] > 0, done.stdout
 
 
-@pytest.fixture
-def folder(workdir):
-    place = workdir / "shown"
-    (place / "deep").mkdir(parents=True)
-    (place / "file").write_text("of the host\n")
-    if host.IS_ROOT:
-        for path in (place, place / "deep", place / "file"):
-            os.chown(path, 501, 501)
-    return place
-
-
 @pytest.mark.parametrize("user", ["0", "1000", "app"])
 def test_a_volume_belongs_to_the_boxs_user(caisson, image, folder, user):
     done = caisson("run", "--rm", "-u", user, "-v", f"{folder}:/w", *VM, image, "--", "sh", "-c",
@@ -231,61 +195,6 @@ def test_without_its_files_a_box_is_lost(caisson, image, folder):
     caisson("start", box, check=True, timeout=120)
     assert caisson("exec", box, "--", "cat", "/w/file", timeout=60).stdout == "of the host\n"
     caisson("rm", "-f", box, check=True)
-
-
-def stages_of(caisson, image, *words):
-    done = caisson("run", "--rm", "--json", *VM, *words, image, "--", "sh", "-c",
-                   "head -c 16 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/boot_id; date +%s",
-                   timeout=120)
-    document = done.json()
-    assert document["exit_code"] == 0, document
-    return [stage["name"] for stage in document["stages"]], document["stdout"].splitlines(), document["warnings"]
-
-
-def test_a_template_is_made_once(caisson, image, home):
-    """What goes on from it has nothing random in common, and the right time."""
-    first, one, _ = stages_of(caisson, image)
-    second, two, warnings = stages_of(caisson, image)
-    assert "template" in first and "template" not in second and not warnings
-    assert one[0] != two[0] and one[1] != two[1], "two machines of one template draw the same"
-    assert abs(int(two[2]) - time.time()) < 10
-    [template] = (home / "templates").iterdir()
-    assert template.stat().st_mode & 0o077 == 0
-    other, _, _ = stages_of(caisson, image, "--memory", "64m")
-    assert "template" in other, "of another size"
-
-
-@pytest.mark.parametrize("damage", [b"", b"no state of any machine"])
-def test_a_broken_template(caisson, image, home, damage):
-    stages_of(caisson, image)
-    [template] = (home / "templates").iterdir()
-    (template / "state").write_bytes(damage)
-    stages, _, warnings = stages_of(caisson, image)
-    # An empty one is none; with another the machine does not go on, and the next start makes it anew.
-    assert ("template" in stages) == (damage == b"")
-    assert bool(warnings) == (damage != b"")
-    assert "template" in stages_of(caisson, image)[0] or damage == b""
-    assert "template" not in stages_of(caisson, image)[0]
-
-
-def test_a_template_is_not_the_boxes_to_write(caisson, image, home):
-    """A machine changes its copy of the memory, whatever it does."""
-    stages_of(caisson, image)
-    [template] = (home / "templates").iterdir()
-    before = hashlib.sha256((template / "memory").read_bytes()).digest()
-    box = caisson.detached("sleep", "1000", source=image, options=VM)
-    try:
-        qemu = machine_of(caisson, box)
-        maps = [line for line in Path(f"/proc/{qemu}/maps").read_text().splitlines() if str(template) in line]
-        assert maps and all(line.split()[1] == "rw-p" for line in maps), maps
-        for descriptor in Path(f"/proc/{qemu}/fd").iterdir():
-            if str(template) in os.readlink(descriptor):
-                flags = Path(f"/proc/{qemu}/fdinfo/{descriptor.name}").read_text()
-                assert int(re.search(r"flags:\s*(\d+)", flags)[1], 8) & os.O_ACCMODE == os.O_RDONLY
-        caisson("exec", box, "--", "sh", "-c", "head -c 30000000 /dev/zero > /tmp/x", check=True)
-    finally:
-        caisson("rm", "-f", box, check=True)
-    assert hashlib.sha256((template / "memory").read_bytes()).digest() == before
 
 
 def test_figures(caisson, box):

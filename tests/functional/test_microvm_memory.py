@@ -1,0 +1,194 @@
+"""What a microVM goes on from: templates, snapshots with memory, forks of running ones, hibernation."""
+
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from support.microvm import NEEDS_GUEST, VM, machine_of
+from support.microvm import box, folder, image  # noqa: F401: fixtures
+
+pytestmark = NEEDS_GUEST
+
+
+COUNT = "i=0; while :; do i=$((i+1)); echo $i > /count; echo $i; sleep 0.2; done"
+
+
+@pytest.fixture
+def counter(caisson, image):
+    """A box that counts, in a file and on its output."""
+    running = caisson.detached("sh", "-c", COUNT, source=image, options=(*VM, "--memory", "96m"))
+    until(lambda: count_of(caisson, running) >= 3)
+    yield running
+    caisson("rm", "-f", running, check=True)
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.1)
+
+
+def count_of(caisson, box):
+    text = caisson("exec", box, "--", "cat", "/count", timeout=60).stdout.strip()
+    return int(text) if text else 0
+
+
+def test_forks_go_on_where_it_was(caisson, counter):
+    """The processes of a running machine go on in each fork, which have nothing random in common."""
+    before = count_of(caisson, counter)
+    forks = caisson("fork", "-n", "2", counter, check=True, timeout=60).stdout.split()
+    after = count_of(caisson, counter)
+    try:
+        drawn = set()
+        for fork in forks:
+            assert caisson.inspect(fork)["state"] == "running", "as its parent does"
+            assert before <= count_of(caisson, fork) < after + 25, "it began where its parent was"
+            drawn.add(caisson("exec", fork, "--", "head", "-c", "16", "/dev/urandom", check=True, text=False).stdout)
+        first = [count_of(caisson, box) for box in (counter, *forks)]
+        time.sleep(1)
+        assert all(count_of(caisson, box) > was for box, was in zip((counter, *forks), first, strict=True)), "all go on"
+        assert len(drawn) == 2
+        caisson("exec", forks[0], "--", "sh", "-c", "echo mine > /mine", check=True)
+        assert caisson("exec", forks[1], "--", "cat", "/mine").returncode != 0
+        memory = [line for fork in forks for line in
+                  Path(f"/proc/{machine_of(caisson, fork)}/maps").read_text().splitlines() if "/layers/" in line]
+        assert len({line.split()[4] for line in memory}) == 1, "they share one file"
+        assert all(line.split()[1] == "rw-p" for line in memory)
+    finally:
+        caisson("rm", "-f", *forks, check=True)
+
+
+def test_hibernate(caisson, counter):
+    caisson("exec", counter, "--", "sh", "-c", "sleep 1000 & echo $! > /sleeper", check=True)
+    sleeper = caisson("exec", counter, "--", "cat", "/sleeper", check=True).stdout.strip()
+    before = count_of(caisson, counter)
+    qemu = machine_of(caisson, counter)
+    caisson("hibernate", counter, check=True, timeout=60)
+    assert not Path(f"/proc/{qemu}").exists()
+    info = caisson.inspect(counter)
+    assert info["state"] == "stopped" and info["exit"]["reason"] == "hibernated", info
+    caisson("resume", counter, check=True, timeout=60)
+    after = count_of(caisson, counter)
+    assert before <= after < before + 100
+    assert caisson("exec", counter, "--", "sh", "-c", f"kill -0 {sleeper}").returncode == 0, "so does what an exec left"
+    until(lambda: count_of(caisson, counter) > after)
+    lines = caisson("logs", counter, check=True).stdout.split()
+    numbers = [int(line) for line in lines]
+    assert numbers == sorted(set(numbers)), "no line is lost at the seam, none is there twice"
+    date = caisson("exec", counter, "--", "sh", "-c", "busybox date +%s", check=True).stdout
+    assert abs(int(date) - time.time()) < 10
+    # Twice, and with another hand.
+    caisson("hibernate", counter, check=True, timeout=60)
+    caisson("start", counter, check=True, timeout=60)
+    assert count_of(caisson, counter) >= after
+
+
+def test_a_snapshot_with_memory(caisson, counter):
+    caisson("snapshot", "create", "--memory", counter, "s", check=True, timeout=60)
+    at = count_of(caisson, counter)
+    until(lambda: count_of(caisson, counter) > at + 20)
+    caisson("restore", counter, "s", check=True, timeout=60)
+    assert count_of(caisson, counter) < at + 20, "it went back"
+    # A second start has no memory to go on from: its main process begins anew, on the disk as it is.
+    caisson("stop", "-t", "0", counter, check=True, timeout=60)
+    caisson("start", counter, check=True, timeout=60)
+    until(lambda: 0 < count_of(caisson, counter) < 20)
+
+
+def test_snapshots_and_forks_of_files(caisson, box):
+    caisson("exec", box, "--", "sh", "-c", "echo one > /file", check=True)
+    caisson("snapshot", "create", box, "s", check=True, timeout=60)
+    caisson("exec", box, "--", "sh", "-c", "echo two > /file", check=True)
+    caisson("stop", "-t", "0", box, check=True, timeout=60)
+    [fork] = caisson("fork", box, check=True, timeout=60).stdout.split()
+    [old] = caisson("fork", "--snapshot", "s", box, check=True, timeout=60).stdout.split()
+    caisson("start", fork, old, box, check=True, timeout=120)
+    assert [caisson("exec", name, "--", "cat", "/file").stdout for name in (fork, old, box)] == ["two\n", "one\n", "two\n"]
+    caisson("restore", box, "s", check=True, timeout=60)
+    assert caisson("exec", box, "--", "cat", "/file").stdout == "one\n"
+    caisson("rm", "-f", fork, old, check=True)
+
+
+def test_what_cannot_be_saved(caisson, image, folder, box):
+    shows = caisson.detached("sleep", "1000", source=image, options=(*VM, "-v", f"{folder}:/w"))
+    for command in ("hibernate", shows), ("snapshot", "create", "--memory", shows):
+        done = caisson(*command, timeout=60)
+        assert done.returncode != 0 and "files of the host" in done.error_line(), done.stderr
+    assert caisson("exec", shows, "--", "cat", "/w/file", timeout=60).stdout == "of the host\n", "it goes on"
+    caisson("rm", "-f", shows, check=True)
+    caisson("stop", "-t", "0", box, check=True)
+    assert "does not run" in caisson("snapshot", "create", "--memory", box).error_line()
+    for command in ("diff", box), ("commit", box, "x:1"), ("export", box, "-o", "/dev/null"):
+        assert "not yet of a microVM" in caisson(*command).error_line()
+
+
+def test_memory_that_is_not_whole(caisson, counter, home):
+    """The box is told why it does not go on, and boots at the next start."""
+    caisson("hibernate", counter, check=True, timeout=60)
+    [memory] = home.glob("layers/*/memory")
+    os.truncate(memory, 4096)
+    done = caisson("start", counter, timeout=60)
+    assert done.returncode != 0 and "not whole" in done.error_line()
+    assert caisson("cp", f"{counter}:/count", "-", timeout=120).returncode == 0
+    caisson("start", counter, check=True, timeout=60)
+    assert count_of(caisson, counter) > 0
+
+
+def stages_of(caisson, image, *words):
+    done = caisson("run", "--rm", "--json", *VM, *words, image, "--", "sh", "-c",
+                   "head -c 16 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/boot_id; date +%s",
+                   timeout=120)
+    document = done.json()
+    assert document["exit_code"] == 0, document
+    return [stage["name"] for stage in document["stages"]], document["stdout"].splitlines(), document["warnings"]
+
+
+def test_a_template_is_made_once(caisson, image, home):
+    """What goes on from it has nothing random in common, and the right time."""
+    first, one, _ = stages_of(caisson, image)
+    second, two, warnings = stages_of(caisson, image)
+    assert "template" in first and "template" not in second and not warnings
+    assert one[0] != two[0] and one[1] != two[1], "two machines of one template draw the same"
+    assert abs(int(two[2]) - time.time()) < 10
+    [template] = (home / "templates").iterdir()
+    assert template.stat().st_mode & 0o077 == 0
+    other, _, _ = stages_of(caisson, image, "--memory", "64m")
+    assert "template" in other, "of another size"
+
+
+@pytest.mark.parametrize("damage", [b"", b"no state of any machine"])
+def test_a_broken_template(caisson, image, home, damage):
+    stages_of(caisson, image)
+    [template] = (home / "templates").iterdir()
+    (template / "state").write_bytes(damage)
+    stages, _, warnings = stages_of(caisson, image)
+    # An empty one is none; with another the machine does not go on, and the next start makes it anew.
+    assert ("template" in stages) == (damage == b"")
+    assert bool(warnings) == (damage != b"")
+    assert "template" in stages_of(caisson, image)[0] or damage == b""
+    assert "template" not in stages_of(caisson, image)[0]
+
+
+def test_a_template_is_not_the_boxes_to_write(caisson, image, home):
+    """A machine changes its copy of the memory, whatever it does."""
+    stages_of(caisson, image)
+    [template] = (home / "templates").iterdir()
+    before = hashlib.sha256((template / "memory").read_bytes()).digest()
+    box = caisson.detached("sleep", "1000", source=image, options=VM)
+    try:
+        qemu = machine_of(caisson, box)
+        maps = [line for line in Path(f"/proc/{qemu}/maps").read_text().splitlines() if str(template) in line]
+        assert maps and all(line.split()[1] == "rw-p" for line in maps), maps
+        for descriptor in Path(f"/proc/{qemu}/fd").iterdir():
+            if str(template) in os.readlink(descriptor):
+                flags = Path(f"/proc/{qemu}/fdinfo/{descriptor.name}").read_text()
+                assert int(re.search(r"flags:\s*(\d+)", flags)[1], 8) & os.O_ACCMODE == os.O_RDONLY
+        caisson("exec", box, "--", "sh", "-c", "head -c 30000000 /dev/zero > /tmp/x", check=True)
+    finally:
+        caisson("rm", "-f", box, check=True)
+    assert hashlib.sha256((template / "memory").read_bytes()).digest() == before
