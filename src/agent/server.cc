@@ -57,23 +57,29 @@ Result<> Server::handle(const guest::Wake& message) {
     awake.processes.push_back({id, link_.writes(stream_of(id, Part::kIn)),
                                link_.reads(stream_of(id, Part::kOut)),
                                link_.reads(stream_of(id, Part::kErr))});
-  frozen_ = false;
   link_.begin_again();
   tell(awake);
-  return {};
+  return thaw();
 }
 
-Result<> Server::handle(const guest::Freeze&) {
+/// No program runs on that could draw the same random numbers in two copies, or write what the disk
+/// does not get.
+Result<> Server::handle(const guest::Freeze& message) {
+  if (sandbox_) TRY(sandbox_->pause());
   ::sync();
   frozen_ = true;
   link_.hold(true);
-  tell(guest::Frozen{});
+  tell(guest::Frozen{message.number});
   return {};
 }
 
 Result<> Server::handle(const guest::Thaw&) {
-  frozen_ = false;
   link_.hold(false);
+  return thaw();
+}
+
+Result<> Server::thaw() {
+  if (std::exchange(frozen_, false) && sandbox_) TRY(sandbox_->resume());
   return {};
 }
 

@@ -36,6 +36,7 @@ class Server final {
   Result<> handle(const guest::End& message);
   Result<> handle(const guest::PowerOff& message);
 
+  Result<> thaw();
   Result<> start(guest::Start message);
   Result<> spawn(const guest::Spawn& message);
   Result<> serve_files(backend::ProcessId id);

@@ -59,7 +59,8 @@ Result<> Apply::map_ids(int tree, const MountBind& step, const struct stat& info
 
 Result<Apply::Source> Apply::source_of(const MountBind& step) {
   Source source{TRY(open_source(step.source, "bind source")), {}};
-  source.tree = TRY(sys::clone_mount(source.place.get(), step.source));
+  source.tree = TRY(sys::clone_mount(source.place.get(), step.source,
+                                     step.alone ? sys::Below::kExclude : sys::Below::kInclude));
   return source;
 }
 

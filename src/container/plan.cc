@@ -74,7 +74,13 @@ class Planner final {
 
   void views() {
     for (const HostView& view : rootfs_.views)
-      add(MountBind{view.path, view.path, {.read_only = true}, maps_ids(), IdMapping::kOff});
+      add(MountBind{view.path,
+                    view.place.empty() ? view.path : view.place,
+                    {.read_only = true},
+                    maps_ids(),
+                    IdMapping::kOff,
+                    false,
+                    view.alone});
   }
 
   void proc_and_sys() {

@@ -75,6 +75,7 @@ struct MountBind {
   /// Of what the caller mounts for writing: its owner's files are to be the box's user's.
   IdMapping to_user = IdMapping::kOff;
   bool asked = false;  ///< by the caller
+  bool alone = false;  ///< without what is mounted below it
 };
 struct MountFs {
   std::string type, target;

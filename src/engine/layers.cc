@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/scope_exit.h"
 #include "base/ulid.h"
 #include "container/disk.h"
 #include "engine/images_impl.h"
@@ -162,7 +163,8 @@ Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const st
   const bool copies = is_merged(spec) || layers.size() >= kMostLayers;
   if (copies && !is_machine(spec)) return copy_written(runtime, row);
   const std::string written = writable_path(runtime, row, strategy_of(spec));
-  if (!exists(written)) return layers;
+  // Of one that is yet to go on from its memory (vm/disk.h) nothing has been written.
+  if (!exists(written) || (is_machine(spec) && exists(written + "/asleep"))) return layers;
   store::BoxLayer layer{layer_name(row), is_machine(spec), measured(written)};
   if (exists(layer_path(runtime, layer.id)))
     return make_error(Code::kDataLoss, "state_corrupt",
@@ -178,22 +180,23 @@ Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const st
   return layers;
 }
 
-Result<std::vector<store::BoxLayer>> save_machine(const Box::Impl& box, bool memory, bool stay) {
+Result<SavedMachine> save_machine(const Box::Impl& box, bool memory, bool stay) {
   const Runtime::Impl& runtime = *box.runtime;
   TRY(make_layers_directory(runtime));
   store::BoxLayer layer{TRY(make_ulid()), true, 0};
   const std::string path = layer_path(runtime, layer.id), partial = path + ".partial";
   if (::mkdir(partial.c_str(), 0700) < 0) return sys_error("create directory", partial);
-  Result<backend::Reply> saved = box.ask(backend::SaveRequest{partial, memory, stay});
-  if (saved && ::rename(partial.c_str(), path.c_str()) < 0)
-    saved = sys_error("rename into place", path);
-  if (!saved) {
+  ScopeExit clear([&] {
     [[maybe_unused]] const Result<> removed =
         remove_tree_of(runtime, runtime.path("layers"), layer.id + ".partial");
-    return saved.error();
-  }
+  });
+  Channel channel = TRY(box.connect());
+  TRY(channel.send(backend::SaveRequest{partial, memory, stay}));
+  TRY(channel.reply());
+  if (::rename(partial.c_str(), path.c_str()) < 0) return sys_error("rename into place", path);
+  clear.release();
   layer.bytes = measured(path);
-  return std::vector{std::move(layer)};
+  return SavedMachine{{std::move(layer)}, std::move(channel)};
 }
 
 Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,

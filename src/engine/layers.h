@@ -16,9 +16,13 @@ Result<> finish_sealing(const Runtime::Impl& runtime, const store::BoxRow& row);
 /// byte is copied. The caller holds the claim. Returns the box's layers.
 Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const store::BoxRow& row);
 
-/// The same of a microVM that runs, with its memory if that is asked for; with `stay` nothing of it
-/// runs on. Errors: `memory_unsaveable`.
-Result<std::vector<store::BoxLayer>> save_machine(const Box::Impl& box, bool memory, bool stay);
+/// The same of a microVM that runs, with its memory if that is asked for. With `stay` it does not
+/// go on as long as `held` is open. Errors: `memory_unsaveable`, `box_not_running`.
+struct SavedMachine {
+  std::vector<store::BoxLayer> layers;
+  Channel held;
+};
+Result<SavedMachine> save_machine(const Box::Impl& box, bool memory, bool stay);
 
 /// The same as a copy, of a container that may run; its processes must stand still.
 Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,

@@ -14,6 +14,7 @@
 #include "engine/record.h"
 #include "image/diff.h"
 #include "spec/checks.h"
+#include "spec/effective.h"
 
 namespace caisson {
 namespace {
@@ -65,10 +66,10 @@ Result<Layers> capture(const Box::Impl& box, bool memory = false) {
       return engine::seal(runtime, TRY(box.row()));
     }
     if (machine) {
-      Result<Layers> saved = engine::save_machine(box, memory, false);
-      if (saved ||
-          (saved.error().reason != "box_gone" && saved.error().reason != "box_not_running"))
-        return saved;
+      Result<engine::SavedMachine> saved = engine::save_machine(box, memory, false);
+      if (saved) return std::move(saved->layers);
+      if (saved.error().reason != "box_gone" && saved.error().reason != "box_not_running")
+        return saved.error();
       ::usleep(20'000);
       continue;
     }
@@ -85,13 +86,6 @@ Result<Layers> capture(const Box::Impl& box, bool memory = false) {
     engine::discard_layers(runtime, layers);
   }
   return busy(box.id);
-}
-
-/// Then virtiofsd has a part in its memory, which cannot be saved.
-bool has_host_files(const BoxSpec& spec) {
-  return spec.source == "host:" || spec.source.starts_with("dir:") ||
-         std::ranges::any_of(spec.mounts,
-                             [](const Mount& mount) { return mount.type != MountType::kTmpfs; });
 }
 
 SnapshotInfo info_of(const store::SnapshotRow& row) {
@@ -201,12 +195,22 @@ Result<> Box::hibernate() {
     return no_memory(row.id, "only that of a microVM can be");
   if (row.auto_remove) return no_memory(row.id, "the box is removed when it ends");
   const Layers before = TRY(runtime.snapshots.layers(row.id));
-  const Layers layers = TRY(engine::save_machine(*impl_, true, true));
-  TRY(engine::sync_home(runtime));
-  // From here on a crash of whoever makes it go on from what was saved.
-  if (!TRY(runtime.snapshots.set_layers(row.id, layers, TRY(make_ulid()))))
-    return make_error(Code::kNotFound, "box_not_found",
-                      format("find box '{}': it is gone", row.id));
+  engine::SavedMachine saved = TRY(engine::save_machine(*impl_, true, true));
+  Result<> kept = engine::sync_home(runtime);
+  if (kept && !still_held(saved.held)) kept = busy(row.id);
+  if (kept) {
+    // From here on a crash of whoever lets it go on from what was saved.
+    const Result<bool> set = runtime.snapshots.set_layers(row.id, saved.layers, TRY(make_ulid()));
+    if (!set) kept = set.error();
+    if (set && !*set)
+      kept =
+          make_error(Code::kNotFound, "box_not_found", format("find box '{}': it is gone", row.id));
+  }
+  if (!kept) {  // it goes on
+    engine::discard_layers(runtime, saved.layers);
+    return kept;
+  }
+  if (!still_held(saved.held)) return busy(row.id);  // somebody else ended it
   [[maybe_unused]] const Result<backend::Reply> told =
       impl_->ask(backend::KillRequest{ExitReason::kHibernated});
   TRY(wait());
@@ -227,7 +231,7 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
   spec.name.clear();
   const store::BoxVolumes volumes = TRY(engine::volumes_of(spec));
   // Of a microVM that runs the processes go on in each, if its memory can be saved.
-  const bool memory = spec.isolation == Isolation::kMicroVm && !has_host_files(spec) &&
+  const bool memory = spec.isolation == Isolation::kMicroVm && !spec::shows_host_files(spec) &&
                       engine::is_live(TRY(engine::settle(runtime, source)).state);
   const Layers layers = options.snapshot.empty()
                             ? TRY(capture(*impl_, memory))

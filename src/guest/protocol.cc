@@ -116,7 +116,7 @@ struct EncodeToGuest {
     return {{"op", "resize"}, {"id", m.id}, {"window", encode_window(m.window)}};
   }
   json operator()(const AskFigures&) const { return {{"op", "figures"}}; }
-  json operator()(const Freeze&) const { return {{"op", "freeze"}}; }
+  json operator()(const Freeze& m) const { return {{"op", "freeze"}, {"number", m.number}}; }
   json operator()(const Thaw&) const { return {{"op", "thaw"}}; }
   json operator()(const End& m) const { return {{"op", "end"}, {"force", m.force}}; }
   json operator()(const PowerOff&) const { return {{"op", "power_off"}}; }
@@ -163,7 +163,7 @@ Result<ToGuest> to_guest_of(const json& document) {
   } else if (op == "end") {
     message = End{fields.boolean("force")};
   } else if (op == "freeze") {
-    message = Freeze{};
+    message = Freeze{fields.integer<std::uint32_t>("number", 0, UINT32_MAX)};
   } else if (op == "thaw") {
     message = Thaw{};
   } else if (op == "power_off") {
@@ -186,7 +186,7 @@ struct EncodeFromGuest {
           {{"id", running.id}, {"in", running.in}, {"out", running.out}, {"err", running.err}});
     return {{"op", "awake"}, {"processes", std::move(processes)}};
   }
-  json operator()(const Frozen&) const { return {{"op", "frozen"}}; }
+  json operator()(const Frozen& m) const { return {{"op", "frozen"}, {"number", m.number}}; }
   json operator()(const Started& m) const {
     backend::Reply reply{.error = m.error, .started = m.started};
     return {{"op", "started"}, {"reply", bytes(backend::encode_reply(reply))}};
@@ -269,7 +269,7 @@ Result<FromGuest> from_guest_of(const json& document) {
     fields.integer("version", kVersion, kVersion);
     message = Hello{fields.text("kernel")};
   } else if (op == "frozen") {
-    message = Frozen{};
+    message = Frozen{fields.integer<std::uint32_t>("number", 0, UINT32_MAX)};
   } else if (op == "figures") {
     message = TRY(decode_figures(fields.member("figures")));
   } else if (op == "gone") {

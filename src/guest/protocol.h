@@ -71,9 +71,11 @@ struct Resize {
   WindowSize window;
 };
 struct AskFigures {};
-/// Writes to its disks what it has to, and stands still as far as the channel goes: it sends
-/// nothing after its answer, Frozen, until Thaw, or Wake in a copy.
-struct Freeze {};
+/// The box's processes stand still, the disks have what they wrote, and nothing is sent after the
+/// answer, Frozen, until Thaw, or Wake in a copy.
+struct Freeze {
+  std::uint32_t number = 0;
+};
 struct Thaw {};
 struct End {
   bool force = false;
@@ -95,7 +97,9 @@ struct Running {
 struct Awake {
   std::vector<Running> processes;  ///< of a resumed machine
 };
-struct Frozen {};
+struct Frozen {
+  std::uint32_t number = 0;  ///< of the Freeze that it answers
+};
 struct Started {
   std::optional<Error> error;
   backend::Started started;

@@ -61,7 +61,7 @@ TEST(GuestProtocolTest, FromTheGuest) {
   EXPECT_TRUE(answer(Awake{}).processes.empty());
   const std::vector<Running> running = {{1, false, true, true}, {7, true, true, false}};
   EXPECT_EQ(answer(Awake{running}).processes, running);
-  answer(Frozen{});
+  EXPECT_EQ(answer(Frozen{7}).number, 7u);
   Started failed;
   failed.error = make_error(Code::kInternal, "disk_missing", "mount disk: gone");
   EXPECT_EQ(answer(failed).error->reason, "disk_missing");

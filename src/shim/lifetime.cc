@@ -64,6 +64,7 @@ Result<> Shim::start_sandbox() {
     return make_error(Code::kInvalidArgument, "protocol_error", "start box: no claim came with it");
   sandbox_ = TRY(make_sandbox());
   started_ = TRY(sandbox_->start());
+  next_process_ = std::max(next_process_, sandbox_->last_id() + 1);
   poller_.watch(sandbox_->event_fd(), EPOLLIN, [this](std::uint32_t) { on_sandbox(); });
   return {};
 }
@@ -303,8 +304,9 @@ void Shim::end_sandbox() {
   for (auto& [id, process] : processes_)
     if (id != kMainProcess && !process.facts.ended_by_us)
       process.facts.ended_by_us = ExitReason::kKilled;
-  // What stands still neither ends nor accounts for itself.
-  [[maybe_unused]] Result<> resumed = resume();
+  // What stands still neither ends nor accounts for itself; what was saved is not to go on here.
+  if (processes_[kMainProcess].facts.ended_by_us != ExitReason::kHibernated) [[maybe_unused]]
+    const Result<> resumed = resume();
   sandbox_->end();
   kill_after(kPatience);
 }

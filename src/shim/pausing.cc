@@ -25,12 +25,16 @@ Result<> Shim::pause(Paused why) {
     ::unlinkat(directory_.get(), backend::Layout::kPaused, 0);
     return paused;
   }
+  stand_still(why);
+  return {};
+}
+
+void Shim::stand_still(Paused why) {
   paused_ = why;
   tell_paused("box_paused", why);
   wall_time_.hold();
   idle_time_.cancel();
   for (auto& [id, process] : processes_) process.wall_time.hold();
-  return {};
 }
 
 Result<> Shim::resume() {
@@ -133,19 +137,20 @@ void Shim::handle(Connection& connection, backend::ResumeRequest) {
   connection.reply(reply);
 }
 
-/// Who asked for one that is to stay ends it; if nobody does it is of no use to anybody.
+/// One that is to stay stands still, as if it were held, until whoever asked ends it or goes away.
 void Shim::handle(Connection& connection, const backend::SaveRequest& request) {
-  constexpr std::int64_t kPatience = 60'000'000'000;
   const auto save = [&]() -> Result<> {
+    if (ending_ || done_)
+      return make_error(Code::kFailedPrecondition, "box_not_running", "save box: it ends");
     const Fd directory = TRY(open_fd(request.directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    return sandbox_->save(directory.get(), request.memory, request.stay);
+    TRY(sandbox_->save(directory.get(), request.memory, request.stay));
+    if (!request.stay) return {};
+    connection.role = Role::kHolder;
+    stand_still(Paused::kHeld);
+    return {};
   };
   backend::Reply reply;
   if (Result<> saved = save(); !saved) reply.error = saved.error();
-  if (!reply.error && request.stay) {
-    stays_ended_ = true;
-    after_in_run(kPatience, [this] { end_box(ExitReason::kHibernated); });
-  }
   connection.reply(reply);
 }
 

@@ -70,6 +70,7 @@ class Shim final {
   enum class Paused { kNot, kByCaller, kByItself, kHeld };
   Result<> mark_paused() const;
   Result<> pause(Paused why);
+  void stand_still(Paused why);
   Result<> resume();
   Result<> wake();
   void note_activity();

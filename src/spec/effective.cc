@@ -16,6 +16,12 @@ std::string capability_name(std::string_view text) {
   return name == "ALL" || name.starts_with("CAP_") ? name : "CAP_" + name;
 }
 
+bool shows_host_files(const BoxSpec& spec) {
+  return spec.source == "host:" || spec.source.starts_with("dir:") ||
+         std::ranges::any_of(spec.mounts,
+                             [](const Mount& mount) { return mount.type != MountType::kTmpfs; });
+}
+
 Limits effective_limits(const BoxSpec& spec) {
   const Limits& given = profile_info(spec.profile).limits;
   Limits limits = spec.limits;

@@ -15,6 +15,9 @@ constexpr bool has_own_root(Isolation isolation) {
   return isolation == Isolation::kContainer || isolation == Isolation::kMicroVm;
 }
 
+/// Binds, volumes, or a root that is no image.
+bool shows_host_files(const BoxSpec& spec);
+
 /// The limits of the spec; those it leaves open are the profile's.
 Limits effective_limits(const BoxSpec& spec);
 bool effective_read_only_root(const BoxSpec& spec);

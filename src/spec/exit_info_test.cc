@@ -24,11 +24,11 @@ TEST(ShellStatus, IsWhatAShellWouldShow) {
 
 TEST(Names, EveryReasonAndStateHasItsOwn) {
   std::set<std::string_view> reasons, states;
-  for (int i = 0; i <= static_cast<int>(ExitReason::kLost); ++i)
+  for (int i = 0; i <= static_cast<int>(ExitReason::kHibernated); ++i)
     reasons.insert(to_string(static_cast<ExitReason>(i)));
   for (int i = 0; i <= static_cast<int>(BoxState::kFailed); ++i)
     states.insert(to_string(static_cast<BoxState>(i)));
-  EXPECT_EQ(reasons.size(), 10u);
+  EXPECT_EQ(reasons.size(), 11u);
   EXPECT_EQ(states.size(), 7u);
   EXPECT_FALSE(reasons.contains("unknown"));
   EXPECT_FALSE(states.contains("unknown"));

@@ -10,9 +10,11 @@
 
 namespace caisson {
 
-/// A host path shown read-only at the same place in every box of this source.
+/// A host path shown read-only in every box of this source.
 struct HostView {
   std::string path;
+  std::string place;   ///< in the box; empty: the same
+  bool alone = false;  ///< without what is mounted below it
   friend bool operator==(const HostView&, const HostView&) = default;
 };
 

@@ -25,22 +25,34 @@ Result<Fd> open_empty(const std::string& cache, std::uint64_t bytes) {
 
 }  // namespace
 
+void remove_box_disk(int data, const std::string& name) {
+  for (const char* file : {kDisk, kAsleep})
+    ::unlinkat(data, format("{}/{}", name, file).c_str(), 0);
+  ::unlinkat(data, name.c_str(), AT_REMOVEDIR);
+}
+
 Result<Fd> open_box_disk(int data, const std::string& name, const std::string& saved,
-                         const std::string& cache, std::uint64_t bytes) {
+                         const std::string& cache, std::uint64_t bytes, bool asleep) {
   const std::string path = name + "/" + kDisk;
+  if (asleep) remove_box_disk(data, name);  // one that did not go on
   Result<Fd> there = open_at(data, path, O_RDWR | O_NOFOLLOW);
   if (there || there.error().sys_errno != ENOENT) return there;
   const Fd begin = saved.empty() ? TRY(open_empty(cache, bytes))
                                  : TRY(open_fd(saved + "/" + kDisk, O_RDONLY | O_NOFOLLOW));
   struct stat info{};
   if (::fstat(begin.get(), &info) < 0) return sys_error("stat", kDisk);
-  if (::mkdirat(data, name.c_str(), 0700) < 0 && errno != EEXIST)
-    return sys_error("create directory", name);
-  const std::string partial = name + "/partial";
-  const Fd disk = TRY(open_at(data, partial, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  // The directory is there when all of it is.
+  constexpr const char* kMaking = "machine.making";
+  const std::string partial = format("{}/{}", kMaking, kDisk),
+                    mark = format("{}/{}", kMaking, kAsleep);
+  for (const std::string& left : {partial, mark}) ::unlinkat(data, left.c_str(), 0);
+  if (::mkdirat(data, kMaking, 0700) < 0 && errno != EEXIST)
+    return sys_error("create directory", kMaking);
+  const Fd disk = TRY(open_at(data, partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   TRY(copy_file(begin.get(), disk.get(), static_cast<std::uint64_t>(info.st_size), kDisk));
-  if (::renameat(data, partial.c_str(), data, path.c_str()) < 0)
-    return sys_error("rename into place", path);
+  if (asleep) TRY(open_at(data, mark, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  if (::renameat(data, kMaking, data, name.c_str()) < 0)
+    return sys_error("rename into place", name);
   return open_at(data, path, O_RDWR | O_NOFOLLOW);
 }
 

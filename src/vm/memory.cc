@@ -3,8 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/scope_exit.h"
 #include "vm/disk.h"
 
 namespace caisson::vm {
@@ -40,7 +40,8 @@ Result<> copy_range(int from, int to, off_t at, off_t end, const char* name) {
     char buffer[64u << 10];  // from one kind of file system to another
     const ssize_t size = ::pread(
         from, buffer, std::min<std::size_t>(sizeof buffer, static_cast<std::size_t>(end - in)), in);
-    if (size <= 0) return sys_error("read", name);
+    if (size == 0) return {};  // it is shorter than it was said to be
+    if (size < 0) return sys_error("read", name);
     if (::pwrite(to, buffer, static_cast<std::size_t>(size), out) != size) return write_error(name);
     in += size;
     out += size;
@@ -52,24 +53,40 @@ struct Mapping {
   std::uint64_t begin = 0, end = 0, offset = 0;
 };
 
-/// Where the process has mapped the file, proc(5): by device and inode.
-Result<std::vector<Mapping>> mappings_of(pid_t process, int file) {
-  struct stat info{};
-  if (::fstat(file, &info) < 0) return sys_error("stat", kMemory);
+struct Line {
+  Mapping mapping;
+  std::string file;  ///< device and inode, which need not be those of stat(2)
+};
+
+/// Of /proc/PID/maps, proc(5).
+Result<std::vector<Line>> lines_of(const std::string& process) {
   const std::string text = TRY(read_file(format("/proc/{}/maps", process)));
-  std::vector<Mapping> found;
+  std::vector<Line> found;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     const std::string line = text.substr(at, end - at);
     at = end + 1;
     Mapping mapping;
-    unsigned major = 0, minor = 0;
+    char device[16] = {};
     unsigned long inode = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx %*s %lx %x:%x %lu", &mapping.begin, &mapping.end,
-                    &mapping.offset, &major, &minor, &inode) == 6 &&
-        inode == info.st_ino && makedev(major, minor) == info.st_dev)
-      found.push_back(mapping);
+    if (std::sscanf(line.c_str(), "%lx-%lx %*s %lx %15s %lu", &mapping.begin, &mapping.end,
+                    &mapping.offset, device, &inode) == 5)
+      found.push_back({mapping, format("{} {}", device, inode)});
   }
+  return found;
+}
+
+/// Where the process has mapped the file: as the kernel names it where we map it ourselves.
+Result<std::vector<Mapping>> mappings_of(pid_t process, int file) {
+  void* ours = ::mmap(nullptr, kPage, PROT_READ, MAP_PRIVATE, file, 0);
+  if (ours == MAP_FAILED) return sys_error("map", kMemory);
+  const ScopeExit unmap([&] { ::munmap(ours, kPage); });
+  std::string name;
+  for (const Line& line : TRY(lines_of("self")))
+    if (line.mapping.begin == reinterpret_cast<std::uintptr_t>(ours)) name = line.file;
+  std::vector<Mapping> found;
+  for (const Line& line : TRY(lines_of(std::to_string(process))))
+    if (line.file == name) found.push_back(line.mapping);
   return found;
 }
 

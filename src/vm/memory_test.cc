@@ -69,7 +69,7 @@ TEST(NoMemoryTest, AProcessWithoutItIsAnError) {
   const Fd from(::open((directory / "from").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   const Fd to(::open((directory / "to").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(::ftruncate(from.get(), kBytes), 0);
-  EXPECT_FALSE(save_memory(::getpid(), from.get(), kBytes, to.get()));
+  EXPECT_FALSE(save_memory(::getppid(), from.get(), kBytes, to.get()));
 }
 
 }  // namespace

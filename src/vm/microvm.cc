@@ -24,8 +24,6 @@ using guest::stream_of;
 
 namespace {
 
-constexpr int kControlMs = 10'000;
-
 /// For a reader to take what a process wrote, when nothing can go on before that.
 constexpr std::int64_t kReadTime = 5'000'000'000;
 /// For a guest to write to its disk what the box has written, and to be gone.
@@ -38,6 +36,7 @@ Error silent() { return make_error(Code::kUnavailable, "guest_died", "talk to gu
 MicroVm::~MicroVm() {
   kill_machine();
   if (qemu_.pid > 0) ::waitpid(qemu_.pid, nullptr, 0);
+  files_.reset();
   [[maybe_unused]] const Result<> cleaned = cleanup();
 }
 
@@ -89,8 +88,8 @@ Result<> MicroVm::handle(const guest::Awake& message) {
   return {};
 }
 
-Result<> MicroVm::handle(const guest::Frozen&) {
-  frozen_ = true;
+Result<> MicroVm::handle(const guest::Frozen& message) {
+  frozen_ = message.number;
   return {};
 }
 
@@ -241,9 +240,7 @@ Result<backend::Terminal> MicroVm::open_terminal(const std::string&) {
 
 Result<> MicroVm::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
   if (failed_ || ended_) return silent();
-  const auto there = processes_.find(id);
-  if (there != processes_.end() && there->second.adopted)
-    return spawn_adopted(id, std::move(stdio));
+  if (resumes_ && id == backend::kMainProcess) return take_main(std::move(stdio));
   guest::Spawn message{id, spec, {}};
   Process process;
   if (spec.terminal) {
@@ -277,20 +274,23 @@ Result<> MicroVm::signal(ProcessId id, int number, bool group) {
 /// Opened when it is needed.
 Result<Qmp*> MicroVm::control() {
   if (!qmp_ && !qmp_socket_) return silent();
-  if (!qmp_) qmp_.emplace(TRY(Qmp::open(std::move(qmp_socket_), kControlMs)));
+  if (!qmp_) qmp_.emplace(TRY(Qmp::open(std::move(qmp_socket_))));
   return &*qmp_;
 }
 
 Result<> MicroVm::pause() {
-  TRY(TRY(control())->call("stop", kControlMs));
-  paused_ = true;
-  return {};
+  Result<> stopped = TRY(control())->call("stop");
+  paused_ = stopped.has_value();
+  // Whether it stands still nobody knows.
+  if (!stopped && stopped.error().reason == "qemu_silent") fail(stopped.error());
+  return stopped;
 }
 
 Result<> MicroVm::resume() {
-  if (!paused_ || asleep_) return {};
-  TRY(qmp_->call("cont", kControlMs));
+  if (!paused_) return {};
+  TRY(qmp_->call("cont"));
   paused_ = false;
+  if (std::exchange(asleep_, false)) thaw();
   return {};
 }
 
@@ -339,11 +339,11 @@ std::chrono::nanoseconds MicroVm::cpu_time() {
 std::optional<std::uint64_t> MicroVm::disk_bytes() { return std::nullopt; }
 
 Result<> MicroVm::cleanup() {
-  if (files_) TRY(files_->cleanup());
-  if (!cgroup_) return {};
+  Result<> files = files_ ? files_->cleanup() : Result<>();
+  if (!cgroup_) return files;
   Result<> removed = cgroup_->remove();
   cgroup_.reset();
-  return removed;
+  return removed ? files : removed;
 }
 
 std::unique_ptr<backend::Sandbox> make_microvm(MicroVmOptions options) {

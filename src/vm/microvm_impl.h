@@ -83,13 +83,15 @@ class MicroVm final : public backend::Sandbox {
 
   // microvm_save.cc
   bool has_saved_memory() const;
-  Result<> resume_saved(const Machine& machine);
+  Result<> resume_saved(Machine machine);
   Result<> go_on(Machine machine);
   Result<> adopt(const std::vector<guest::Running>& processes);
   Result<> freeze();
   Result<> save_files(int directory, bool memory);
   Result<> save_all_memory(int directory);
-  Result<> spawn_adopted(backend::ProcessId id, backend::Stdio stdio);
+  Result<> take_main(backend::Stdio stdio);
+  void thaw();
+  Result<> save_still(int directory, bool memory);
 
   // microvm.cc
   Result<Qmp*> control();
@@ -137,9 +139,10 @@ class MicroVm final : public backend::Sandbox {
   std::vector<std::string> warnings_;
   std::vector<StageTiming> stages_;
 
-  bool hello_ = false, awake_ = false, frozen_ = false;
-  bool resumes_ = false;  ///< its processes are there already
-  bool asleep_ = false;   ///< it was saved to go on another time
+  bool hello_ = false, awake_ = false;
+  std::uint32_t freezes_ = 0, frozen_ = 0;  ///< the last that was asked for, and answered
+  bool resumes_ = false;                    ///< its processes are there already
+  bool asleep_ = false;                     ///< it was saved to go on another time
   std::optional<guest::Started> started_;
   std::map<backend::ProcessId, Process> processes_;
   std::optional<TerminalWatch> next_terminal_;  ///< of the terminal that was opened last

@@ -20,7 +20,6 @@ using guest::stream_of;
 
 namespace {
 
-constexpr int kControlMs = 10'000;
 /// For a guest to write to its disks what it has to.
 constexpr std::int64_t kFreezeTime = 30'000'000'000;
 constexpr std::int64_t kResumeTime = 30'000'000'000;
@@ -42,41 +41,43 @@ Result<Fd> make_file(int directory, const char* name, int access) {
 
 }  // namespace
 
+/// Until it has gone on once.
 bool MicroVm::has_saved_memory() const {
   const std::string& saved = options_.box.rootfs.saved;
-  return !saved.empty() && ::access((saved + "/" + kMemory).c_str(), F_OK) == 0 &&
-         ::faccessat(AT_FDCWD, (options_.data + "/" + writable_name(options_.box.rootfs)).c_str(),
-                     F_OK, 0) != 0;
+  const std::string here = options_.data + "/" + writable_name(options_.box.rootfs);
+  const auto exists = [](const std::string& path) { return ::access(path.c_str(), F_OK) == 0; };
+  return !saved.empty() && exists(saved + "/" + kMemory) &&
+         (!exists(here) || exists(here + "/" + kAsleep));
 }
 
-/// The disk is a copy of the one that belongs to the memory; whoever starts the box after this one
-/// finds it there, and boots. What may go better another time leaves none.
-Result<> MicroVm::resume_saved(const Machine& machine) {
-  const Result<> went = go_on(machine);
-  if (went || went.error().reason == "memory_incompatible") return went;
-  const std::string name = writable_name(options_.box.rootfs);
-  ::unlinkat(data_.get(), (name + "/" + kDisk).c_str(), 0);
-  ::unlinkat(data_.get(), name.c_str(), AT_REMOVEDIR);
+/// Where a machine cannot go on from what there is the mark goes all the same: the next start
+/// boots.
+Result<> MicroVm::resume_saved(Machine machine) {
+  const Result<> went = go_on(std::move(machine));
+  if (went || went.error().reason == "memory_incompatible")
+    ::unlinkat(data_.get(), format("{}/{}", writable_name(options_.box.rootfs), kAsleep).c_str(),
+               0);
   return went;
 }
 
 Result<> MicroVm::go_on(Machine machine) {
   const std::string& saved = options_.box.rootfs.saved;
-  const Fd folder = TRY(open_fd(saved, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  const std::string about = TRY(read_file(saved + "/" + kMachine, 256));
-  if (about != TRY(describe(machine)))
+  const Result<std::string> about = read_file(saved + "/" + kMachine, 256);
+  if (!about || *about != TRY(describe(machine)))
     return incompatible(saved, "QEMU or the machine's size is another now");
-  memory_ = TRY(open_at(folder.get(), kMemory, O_RDONLY | O_NOFOLLOW));
+  Result<Fd> memory = open_fd(saved + "/" + kMemory, O_RDONLY | O_NOFOLLOW);
+  const Result<Fd> state = open_fd(saved + "/" + kState, O_RDONLY | O_NOFOLLOW);
   struct stat info{};
-  if (::fstat(memory_.get(), &info) < 0) return sys_error("stat", kMemory);
-  if (info.st_size != static_cast<off_t>(machine.memory_mib << 20))
+  if (!memory || !state || ::fstat(memory->get(), &info) < 0 ||
+      info.st_size != static_cast<off_t>(machine.memory_mib << 20))
     return incompatible(saved, "it is not whole");
-  const Fd state = TRY(open_at(folder.get(), kState, O_RDONLY | O_NOFOLLOW));
+  memory_ = std::move(*memory);
+  machine.state = state->get();
   machine.memory = memory_.get();
-  machine.state = state.get();
   TRY(launch(machine));
   hello_ = true;
-  return wake(kResumeTime, true);
+  const Result<> awake = wake(kResumeTime, true);
+  return awake ? awake : incompatible(saved, awake.error().message);
 }
 
 Result<> MicroVm::adopt(const std::vector<guest::Running>& processes) {
@@ -96,18 +97,20 @@ ProcessId MicroVm::last_id() const {
   return processes_.empty() ? backend::kMainProcess : processes_.rbegin()->first;
 }
 
-/// Nobody reads what the others write.
-Result<> MicroVm::spawn_adopted(ProcessId id, backend::Stdio stdio) {
-  Process& process = processes_.at(id);
+/// What the others write nobody reads.
+Result<> MicroVm::take_main(backend::Stdio stdio) {
+  constexpr ProcessId kMain = backend::kMainProcess;
+  Process& process = processes_.at(kMain);
   if (next_terminal_) {
     process.terminal = std::move(next_terminal_);
     next_terminal_.reset();
     if (process.terminal) TRY(watch(process.terminal->fd()));
   }
-  if (process.streams.out) TRY(link_->write_to(stream_of(id, Part::kOut), std::move(stdio.out)));
-  if (process.streams.err) TRY(link_->write_to(stream_of(id, Part::kErr), std::move(stdio.err)));
-  if (process.streams.in) TRY(link_->read_from(stream_of(id, Part::kIn), std::move(stdio.in)));
-  events_.push_back({{ProcessEvent::Kind::kStarted, id, {}, 0, {}, {}}, boot_ns()});
+  const guest::Running& streams = process.streams;
+  if (streams.out) TRY(link_->write_to(stream_of(kMain, Part::kOut), std::move(stdio.out)));
+  if (streams.err) TRY(link_->write_to(stream_of(kMain, Part::kErr), std::move(stdio.err)));
+  if (streams.in) TRY(link_->read_from(stream_of(kMain, Part::kIn), std::move(stdio.in)));
+  events_.push_back({{ProcessEvent::Kind::kStarted, kMain, {}, 0, {}, {}}, boot_ns()});
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(kick_.get(), &one, sizeof one);
   return {};
@@ -116,32 +119,48 @@ Result<> MicroVm::spawn_adopted(ProcessId id, backend::Stdio stdio) {
 /// Nothing is under way between us and the guest afterwards, and its disks are as its programs see
 /// them.
 Result<> MicroVm::freeze() {
-  frozen_ = false;
+  const std::uint32_t number = ++freezes_;
   link_->hold(true);
-  tell(guest::Freeze{});
-  return await([this] { return frozen_; }, boot_ns() + kFreezeTime, "freeze guest");
+  tell(guest::Freeze{number});
+  return await([&] { return frozen_ == number; }, boot_ns() + kFreezeTime, "freeze guest");
 }
 
+void MicroVm::thaw() {
+  link_->hold(false);
+  tell(guest::Thaw{});
+}
+
+/// It is afterwards what it was before, unless it is to stay as it is.
 Result<> MicroVm::save(int directory, bool memory, bool stay) {
-  if (failed_ || ended_ || box_gone_ || !link_)
-    return make_error(Code::kFailedPrecondition, "box_not_running", "save box: it ends");
+  if (asleep_)
+    return make_error(Code::kFailedPrecondition, "box_not_running", "save box: it was saved");
   if (memory && files_) return unsaveable("the box shows files of the host");
   const bool paused = paused_;
   TRY(resume());
-  Result<> saved = freeze();
-  if (saved) saved = pause();
-  if (saved) saved = save_files(directory, memory);
+  Result<> saved = save_still(directory, memory);
   if (saved && stay) {
     asleep_ = true;
     return {};
   }
-  if (!paused) {
-    const Result<> resumed = resume();
-    if (saved && !resumed) saved = resumed.error();
-  }
-  link_->hold(false);
-  tell(guest::Thaw{});
+  if (const Result<> resumed = resume(); saved && !resumed) saved = resumed;
+  thaw();
+  if (paused)
+    if (const Result<> again = pause(); saved && !again) saved = again;
   return saved;
+}
+
+Result<> MicroVm::save_still(int directory, bool memory) {
+  const auto ends = [&] {
+    const auto main = processes_.find(backend::kMainProcess);
+    return failed_ || ended_ || box_gone_ || !link_ || main == processes_.end() ||
+           main->second.phase != Phase::kStarted;
+  };
+  const Error gone = make_error(Code::kFailedPrecondition, "box_not_running", "save box: it ends");
+  if (ends()) return gone;
+  TRY(freeze());
+  if (ends()) return gone;
+  TRY(pause());
+  return save_files(directory, memory);
 }
 
 Result<> MicroVm::save_files(int directory, bool memory) {

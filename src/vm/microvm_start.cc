@@ -76,16 +76,11 @@ Result<> MicroVm::boot() {
   machine.cpus = size.cpus;
   machine.memory_mib = size.memory_mib;
   data_ = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
-  const Rootfs& rootfs = options_.box.rootfs;
   resumes_ = has_saved_memory();
   if (options_.box.at_rest && resumes_)
     return make_error(Code::kFailedPrecondition, "box_hibernated",
                       "look at files: the box is to go on with its processes, which have them open",
                       format("caisson start {}", options_.box.id));
-  disk_ = TRY(open_box_disk(data_.get(), writable_name(rootfs), rootfs.saved,
-                            options_.box.layout.cache(),
-                            spec().limits.disk_bytes.value_or(kUsualDisk)));
-  machine.box = disk_.get();
   if (!options_.box.rootfs.disk.empty()) base_ = TRY(open_fd(options_.box.rootfs.disk, O_RDONLY));
   machine.base = base_.get();
   // QEMU's user is one that nobody else is: of root's a range is claimed, an ordinary user's is
@@ -96,6 +91,11 @@ Result<> MicroVm::boot() {
     TRY(container::enter_box_ids());
   TRY(make_cgroup());
   if (needs_shares(options_.box)) TRY(serve_files_of_host());
+  const Rootfs& rootfs = options_.box.rootfs;
+  disk_ = TRY(open_box_disk(data_.get(), writable_name(rootfs), rootfs.saved,
+                            options_.box.layout.cache(),
+                            spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
+  machine.box = disk_.get();
   TRY(start_machine(machine));
   for (int fd : {console_->fd(), link_->event_fd(), qemu_.pidfd.get()}) TRY(watch(fd));
   return {};
@@ -106,6 +106,7 @@ Result<> MicroVm::serve_files_of_host() {
     return make_error(Code::kInternal, "protocol_error", "show files: nothing was prepared");
   shared_ = share(options_.box, TRY(user_by_numbers(spec(), options_.box.rootfs)));
   image::ResolvedSource host = TRY(image::resolve_source("host:", options_.box.layout.home));
+  host.rootfs.views.insert(host.rootfs.views.end(), shared_->shown.begin(), shared_->shown.end());
   files_ =
       TRY(FileServer::start({backend::files_group(options_.box.id), options_.data,
                              options_.box.layout.cache(), shared_->server, std::move(host.rootfs)},
@@ -179,7 +180,7 @@ void MicroVm::take_down() {
   link_.reset();
   qmp_.reset();
   qmp_socket_.reset();
-  hello_ = awake_ = failed_ = ended_ = false;
+  hello_ = awake_ = failed_ = ended_ = paused_ = false;
 }
 
 /// What it opens for writing from then on it is refused.

@@ -1,15 +1,19 @@
 // Going on from a template, and making one.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "vm/disk.h"
+#include "vm/memory.h"
 #include "vm/microvm_impl.h"
 
 namespace caisson::vm {
 namespace {
 
-constexpr int kControlMs = 10'000;
 /// For a machine to go on and answer, under TCG on a busy machine.
 constexpr std::int64_t kResumeTime = 15'000'000'000;
 
@@ -30,7 +34,8 @@ Result<> MicroVm::resume_template(Machine machine) {
   TRY(launch(machine));
   hello_ = true;
   const Result<> awake = wake(kResumeTime);
-  if (!awake) remove_template(templates.get(), name);
+  // One that is slow says nothing against it.
+  if (!awake && awake.error().reason != "guest_silent") remove_template(templates.get(), name);
   return awake;
 }
 
@@ -60,14 +65,24 @@ Result<> MicroVm::make_template(int templates, const std::string& name, Machine 
   return finish_template(templates, name);
 }
 
-/// The memory is in its file already. What a guest has not drawn from its sockets is lost.
+/// QEMU writes to a file of its own: what others go on from it must not be able to change later.
 Result<> MicroVm::save_devices(int state) {
+  constexpr off_t kMost = 16 << 20;
+  const Fd file(::memfd_create("state", MFD_CLOEXEC));
+  const Fd written(::open(format("/proc/self/fd/{}", file.get()).c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file || !written) return sys_error("create memory file", "");
   Qmp& qmp = *TRY(control());
-  TRY(qmp.call("stop", kControlMs));
-  TRY(qmp.add_fd(state, kStateSet, kControlMs));
+  TRY(qmp.call("stop"));
+  paused_ = true;
+  TRY(qmp.add_fd(written.get(), kStateSet));
   TRY(qmp.call("xen-save-devices-state",
-               {{"filename", format("/dev/fdset/{}", kStateSet)}, {"live", true}}, kControlMs));
-  return {};
+               {{"filename", format("/dev/fdset/{}", kStateSet)}, {"live", true}}));
+  TRY(qmp.call("remove-fd", {{"fdset-id", kStateSet}}));
+  struct stat info{};
+  if (::fstat(file.get(), &info) < 0) return sys_error("stat", kState);
+  if (info.st_size == 0 || info.st_size > kMost)
+    return make_error(Code::kInternal, "qemu_failed", "save machine: no state of devices came");
+  return copy_file(file.get(), state, static_cast<std::uint64_t>(info.st_size), kState);
 }
 
 }  // namespace caisson::vm

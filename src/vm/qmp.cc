@@ -16,14 +16,16 @@ using nlohmann::json;
 /// Of an answer; the largest that we ask for has a few hundred bytes.
 constexpr std::size_t kMostBytes = 1 << 20;
 
+constexpr std::int64_t kPatience = 10'000'000'000;
+
 }  // namespace
 
-Result<Qmp> Qmp::open(Fd socket, int timeout_ms) {
+Result<Qmp> Qmp::open(Fd socket) {
   Qmp qmp(std::move(socket));
-  const json greeting = TRY(qmp.next(boot_ns() + timeout_ms * 1'000'000LL));
+  const json greeting = TRY(qmp.next(boot_ns() + kPatience));
   if (!greeting.contains("QMP"))
     return make_error(Code::kInternal, "qemu_failed", "talk to qemu: no greeting");
-  TRY(qmp.call("qmp_capabilities", timeout_ms));
+  TRY(qmp.call("qmp_capabilities"));
   return qmp;
 }
 
@@ -47,9 +49,9 @@ Result<json> Qmp::next(std::int64_t deadline_ns) {
   }
 }
 
-Result<json> Qmp::call(const std::string& command, const json& arguments, int timeout_ms,
+Result<json> Qmp::call(const std::string& command, const json& arguments,
                        const std::vector<int>& fds) {
-  const std::int64_t deadline = boot_ns() + timeout_ms * 1'000'000LL;
+  const std::int64_t deadline = boot_ns() + kPatience;
   json request = {{"execute", command}};
   if (!arguments.is_null()) request["arguments"] = arguments;
   const std::string text = request.dump() + "\n";
@@ -70,13 +72,13 @@ Result<json> Qmp::call(const std::string& command, const json& arguments, int ti
   }
 }
 
-Result<> Qmp::call(const std::string& command, int timeout_ms) {
-  TRY(call(command, nullptr, timeout_ms));
+Result<> Qmp::call(const std::string& command) {
+  TRY(call(command, json()));
   return {};
 }
 
-Result<> Qmp::add_fd(int fd, int set, int timeout_ms) {
-  TRY(call("add-fd", {{"fdset-id", set}}, timeout_ms, {fd}));
+Result<> Qmp::add_fd(int fd, int set) {
+  TRY(call("add-fd", {{"fdset-id", set}}, {fd}));
   return {};
 }
 

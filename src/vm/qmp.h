@@ -12,15 +12,15 @@ namespace caisson::vm {
 class Qmp final {
  public:
   /// Takes part in the greeting, which QEMU sends when it has started.
-  static Result<Qmp> open(Fd socket, int timeout_ms);
+  static Result<Qmp> open(Fd socket);
 
   /// Sends a command and waits for its answer; events are passed over. Errors: `qemu_failed` with
-  /// QEMU's words, `qemu_silent` after the time.
+  /// QEMU's words, `qemu_silent` after ten seconds.
   Result<nlohmann::json> call(const std::string& command, const nlohmann::json& arguments,
-                              int timeout_ms, const std::vector<int>& fds = {});
-  Result<> call(const std::string& command, int timeout_ms);
+                              const std::vector<int>& fds = {});
+  Result<> call(const std::string& command);
   /// The descriptor is /dev/fdset/`set` to QEMU from now on.
-  Result<> add_fd(int fd, int set, int timeout_ms);
+  Result<> add_fd(int fd, int set);
 
  private:
   explicit Qmp(Fd socket) : socket_(std::move(socket)) {}

@@ -10,6 +10,7 @@
 #include "guest/protocol.h"
 #include "image/rootfs.h"
 #include "init/users.h"
+#include "spec/effective.h"
 #include "sys/socket.h"
 
 namespace caisson::vm {
@@ -20,7 +21,17 @@ constexpr const char* kLog = "share.log";
 
 bool is_of_host(const Mount& mount) { return mount.type != MountType::kTmpfs; }
 
-bool is_in_bind(const BoxSpec& spec, const std::string& path) {
+/// The innermost mount that has the path, or is there.
+const Mount* holder(const BoxSpec& spec, const std::string& path) {
+  const Mount* best = nullptr;
+  for (const Mount& mount : spec.mounts) {
+    const bool holds = path == mount.target || path.starts_with(mount.target + "/");
+    if (holds && (best == nullptr || mount.target.size() > best->target.size())) best = &mount;
+  }
+  return best;
+}
+
+bool is_below_bind(const BoxSpec& spec, const std::string& path) {
   return std::ranges::any_of(spec.mounts, [&](const Mount& mount) {
     return is_of_host(mount) && path.starts_with(mount.target + "/");
   });
@@ -43,7 +54,8 @@ BoxSpec server_spec(const std::string& user) {
   server.security.cap_add = kCapabilities;
   server.security.seccomp = SeccompMode::kUnconfined;  // virtiofsd has a list of its own
   server.limits.pids = 64;
-  server.allow_missing = {"pids"};
+  server.limits.memory_bytes = 512u << 20;
+  server.allow_missing = {"pids", "memory"};
   return server;
 }
 
@@ -72,36 +84,33 @@ std::string last_words(const std::string& data) {
 
 }  // namespace
 
-bool needs_shares(const backend::StartRequest& box) {
-  return box.rootfs.disk.empty() || std::ranges::any_of(box.spec.mounts, is_of_host);
-}
+bool needs_shares(const backend::StartRequest& box) { return spec::shows_host_files(box.spec); }
 
 Shared share(const backend::StartRequest& box, const std::string& user) {
-  Shared shared{server_spec(user), box.spec, box.rootfs, {}};
-  const auto show = [&](const std::string& source, const std::string& place) {
-    shared.server.mounts.push_back(
-        {.source = source, .target = in_tree(place), .read_only = true, .idmap = IdMapping::kOff});
-  };
+  Shared shared{server_spec(user), box.spec, {}, box.rootfs, {}};
   if (box.rootfs.disk.empty()) {
     shared.rootfs.lowers.clear();
     shared.rootfs.lower_parent.clear();
     for (std::size_t i = 0; i < box.rootfs.lowers.size(); ++i) {
       const std::string place = format("/lowers/{}", i);
-      show(lower_path(box.rootfs, box.rootfs.lowers[i]), place);
+      shared.shown.push_back({lower_path(box.rootfs, box.rootfs.lowers[i]), in_tree(place), true});
       shared.rootfs.lowers.push_back(in_guest(place));
     }
     for (const HostView& view : box.rootfs.views) {
-      show(view.path, "/views" + view.path);
+      shared.shown.push_back({view.path, in_tree("/views" + view.path), false});
       shared.views.push_back(view.path);
     }
   }
   // Nested as in the box, so that what is protected is found where it is.
   const std::string mounts = "/mounts";
   for (Mount& mount : shared.guest.mounts) {
-    if (!is_of_host(mount)) continue;
+    // What a tmpfs covers of a bind, the guest's kernel is not to see either.
+    if (!is_of_host(mount) && !is_below_bind(box.spec, mount.target)) continue;
     Mount served = mount;
     served.target = in_tree(mounts + mount.target);
+    served.read_only = served.read_only || !is_of_host(mount);
     shared.server.mounts.push_back(std::move(served));
+    if (!is_of_host(mount)) continue;
     mount.type = MountType::kBind;
     mount.source = in_guest(mounts + mount.target);
     mount.idmap = IdMapping::kOff;
@@ -110,9 +119,10 @@ Shared share(const backend::StartRequest& box, const std::string& user) {
   shared.guest.protect_defaults = false;
   shared.guest.protect.clear();
   for (const std::string& path : box.spec.protect) {
+    const Mount* mount = path.starts_with('/') ? holder(box.spec, path) : nullptr;
     if (!path.starts_with('/'))
       shared.server.protect.push_back(path);
-    else if (is_in_bind(box.spec, path))
+    else if (mount != nullptr && is_of_host(*mount))
       shared.server.protect.push_back(in_tree(mounts + path));
     else
       shared.guest.protect.push_back(path);
@@ -121,14 +131,19 @@ Shared share(const backend::StartRequest& box, const std::string& user) {
 }
 
 Result<std::string> user_by_numbers(const BoxSpec& spec, const Rootfs& rootfs) {
-  Result<init::User> user = init::resolve_user(spec.user, {}, "", "");
-  for (const std::string& lower : rootfs.lowers) {
-    if (user) break;
-    const sys::Dir root(TRY(open_fd(lower_path(rootfs, lower), O_PATH | O_DIRECTORY)));
-    user = init::resolve_user(spec.user, {}, root);
-  }
-  if (!user) return user.error();
-  return format("{}:{}", user->uid, user->gid);
+  // Each from the topmost layer that has it; what is no file there hides those below.
+  const auto text_of = [&](const char* path) -> Result<std::string> {
+    for (const std::string& lower : rootfs.lowers) {
+      const sys::Dir root(TRY(open_fd(lower_path(rootfs, lower), O_PATH | O_DIRECTORY)));
+      if (!root.open_at(path, O_PATH | O_NOFOLLOW)) continue;
+      constexpr std::size_t kMost = 16u << 20;
+      return root.read(path, kMost).value_or("");
+    }
+    return std::string();
+  };
+  const init::User user =
+      TRY(init::resolve_user(spec.user, {}, TRY(text_of("etc/passwd")), TRY(text_of("etc/group"))));
+  return format("{}:{}", user.uid, user.gid);
 }
 
 Result<std::unique_ptr<FileServer>> FileServer::start(Options options,
@@ -154,7 +169,7 @@ Result<std::unique_ptr<FileServer>> FileServer::start(Options options,
       "--fd=0",
       "--rlimit-nofile=0",
       "-o",
-      format("source={},sandbox=chroot,xattr,announce_submounts,log_level=warn", kShareTree)};
+      format("source={},sandbox=chroot,xattr,announce_submounts,log_level=err", kShareTree)};
   process.workdir = "/";
   process.user = "0:0";
   TRY(server->sandbox_->spawn(backend::kMainProcess, process,

@@ -22,6 +22,7 @@ bool needs_shares(const backend::StartRequest& box);
 /// guest, with `views` to be bound there before. Pure.
 struct Shared {
   BoxSpec server, guest;
+  std::vector<HostView> shown;     ///< by the server beside its mounts
   Rootfs rootfs;                   ///< the guest's
   std::vector<std::string> views;  ///< absolute paths of the guest, which the tree has in `views/`
 };

@@ -25,7 +25,7 @@ TEST(SharesTest, AnImageAloneNeedsNone) {
   box.spec.mounts.push_back({.source = "/s", .target = "/w"});
   EXPECT_TRUE(needs_shares(box));
   box = image_box();
-  box.rootfs.disk.clear();
+  box.spec.source = "host:";
   EXPECT_TRUE(needs_shares(box));
 }
 
@@ -58,12 +58,16 @@ TEST(SharesTest, BindsAreNestedAsInTheBox) {
 TEST(SharesTest, EachProtectsWhatItHas) {
   backend::StartRequest box = image_box();
   box.spec.mounts = {{.source = "/s", .target = "/w"}};
-  box.spec.protect = {".git/", "/w/x", "/etc/passwd"};
+  box.spec.mounts.push_back({.type = MountType::kTmpfs, .target = "/w/t"});
+  box.spec.protect = {".git/", "/w/x", "/w", "/w/t/y", "/etc/passwd"};
   const Shared shared = share(box, "0:0");
-  EXPECT_THAT(shared.server.protect, ElementsAre(".git/", "/share/mounts/w/x"));
+  EXPECT_THAT(shared.server.protect, ElementsAre(".git/", "/share/mounts/w/x", "/share/mounts/w"));
   EXPECT_EQ(shared.server.protect_defaults, std::nullopt);
-  EXPECT_THAT(shared.guest.protect, ElementsAre("/etc/passwd"));
+  EXPECT_THAT(shared.guest.protect, ElementsAre("/w/t/y", "/etc/passwd"));
   EXPECT_EQ(shared.guest.protect_defaults, false);
+  // What the tmpfs covers of the bind is not served.
+  EXPECT_EQ(shared.server.mounts.back(),
+            (Mount{.type = MountType::kTmpfs, .target = "/share/mounts/w/t", .read_only = true}));
 }
 
 TEST(SharesTest, ARootOfDirectoriesIsReadOnly) {
@@ -72,13 +76,11 @@ TEST(SharesTest, ARootOfDirectoriesIsReadOnly) {
   box.rootfs.lower_parent = "/parent";
   box.rootfs.views = {{"/usr"}};
   const Shared shared = share(box, "0:0");
-  std::vector<std::string> shown;
-  for (const Mount& mount : shared.server.mounts) {
-    EXPECT_TRUE(mount.read_only);
-    shown.push_back(mount.source + " " + mount.target);
-  }
-  EXPECT_THAT(shown, ElementsAre("/tree /share/lowers/0", "/parent/name /share/lowers/1",
-                                 "/usr /share/views/usr"));
+  EXPECT_THAT(shared.server.mounts, IsEmpty());
+  const std::vector<HostView> shown = {{"/tree", "/share/lowers/0", true},
+                                       {"/parent/name", "/share/lowers/1", true},
+                                       {"/usr", "/share/views/usr", false}};
+  EXPECT_EQ(shared.shown, shown);
   EXPECT_THAT(shared.rootfs.lowers,
               ElementsAre("/run/caisson/share/lowers/0", "/run/caisson/share/lowers/1"));
   EXPECT_THAT(shared.views, ElementsAre("/usr"));

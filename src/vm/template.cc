@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "base/clock.h"
 #include "base/sha256.h"
 #include "vm/disk.h"
 
@@ -85,8 +86,14 @@ std::optional<Saved> find_template(int directory, const std::string& name, std::
 
 Result<Fd> lock_templates(int directory) {
   Fd lock = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY));
-  while (::flock(lock.get(), LOCK_EX) < 0)
-    if (errno != EINTR) return sys_error("lock", "templates");
+  constexpr std::int64_t kPatience = 30'000'000'000;
+  for (const std::int64_t begun = boot_ns(); ::flock(lock.get(), LOCK_EX | LOCK_NB) < 0;) {
+    if (errno != EINTR && errno != EWOULDBLOCK) return sys_error("lock", "templates");
+    if (boot_ns() - begun > kPatience)
+      return make_error(Code::kDeadlineExceeded, "guest_silent",
+                        "make template: somebody else has been at it for too long");
+    ::usleep(20'000);
+  }
   return lock;
 }
 

@@ -29,7 +29,7 @@ Result<Fd> open_templates(const std::string& home);
 /// The template, opened for reading; nothing when there is none.
 std::optional<Saved> find_template(int directory, const std::string& name, std::uint64_t bytes);
 
-/// Templates are made by one at a time: waits for the others until this one is alone.
+/// Templates are made by one at a time: waits for the others, but no longer than 30 s.
 Result<Fd> lock_templates(int directory);
 /// Files to save a machine in, of which nobody knows until `finish`; what an earlier maker left
 /// goes.
