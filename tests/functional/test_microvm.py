@@ -260,14 +260,12 @@ def test_qemu_has_nothing_of_the_host(caisson, box):
     assert [line.split(":")[0].strip() for line in links] == ["lo"]
 
 
-@pytest.mark.parametrize("options, source, reason", [
-    (("-v", "/tmp:/x"), None, "isolation_unsupported"),
-    (("--network", "host"), None, "isolation_unsupported"),
-    (("--memory", "4m"), None, "memory_too_small"),
-    ((), "host:", "isolation_unsupported"),
+@pytest.mark.parametrize("options, reason", [
+    (("--network", "host"), "isolation_unsupported"),
+    (("--memory", "4m"), "memory_too_small"),
 ])
-def test_what_it_cannot_have_is_refused(caisson, image, options, source, reason):
-    done = caisson("run", "--rm", "--json", *VM, *options, source or image, "--", "true")
+def test_what_it_cannot_have_is_refused(caisson, image, options, reason):
+    done = caisson("run", "--rm", "--json", *VM, *options, image, "--", "true")
     assert done.returncode == 125 and done.json()["error"]["reason"] == reason, done.stdout
 
 

@@ -35,8 +35,13 @@ def until(condition, seconds=30):
 
 
 def count_of(caisson, box):
-    text = caisson("exec", box, "--", "cat", "/count", timeout=60).stdout.strip()
-    return int(text) if text else 0
+    """There is a moment in which the file is empty."""
+    for _ in range(100):
+        text = caisson("exec", box, "--", "cat", "/count", timeout=60).stdout.strip()
+        if text:
+            return int(text)
+        time.sleep(0.1)
+    raise AssertionError("it does not count")
 
 
 def test_forks_go_on_where_it_was(caisson, counter):
