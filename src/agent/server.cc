@@ -65,7 +65,8 @@ Result<> Server::handle(const guest::Wake& message) {
 /// No program runs on that could draw the same random numbers in two copies, or write what the disk
 /// does not get.
 Result<> Server::handle(const guest::Freeze& message) {
-  if (sandbox_) TRY(sandbox_->pause());
+  // One that cannot stand still does not answer, and is not saved; it goes on with Thaw.
+  if (sandbox_ && !sandbox_->pause()) return {};
   ::sync();
   frozen_ = true;
   link_.hold(true);

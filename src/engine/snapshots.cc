@@ -44,7 +44,8 @@ Error busy(const std::string& id) {
 
 Error no_memory(const std::string& id, std::string_view why) {
   return make_error(Code::kFailedPrecondition, "memory_unsaveable",
-                    format("save memory of box '{}': {}", id, why), "leave --memory out");
+                    format("save memory of box '{}': {}", id, why),
+                    "a snapshot without --memory keeps its files");
 }
 
 /// Layers that show what the box shows now, with its memory if that is asked for. A box that runs

@@ -26,7 +26,7 @@ constexpr std::int64_t kResumeTime = 30'000'000'000;
 
 Error unsaveable(std::string_view why) {
   return make_error(Code::kFailedPrecondition, "memory_unsaveable", format("save memory: {}", why),
-                    "leave --memory out");
+                    "a snapshot without --memory keeps its files");
 }
 
 Error incompatible(const std::string& saved, std::string_view why) {

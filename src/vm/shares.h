@@ -53,7 +53,6 @@ class FileServer final {
   /// Looks at what happened; an error when it does not serve any more: `virtiofsd_failed`.
   Result<> serves();
   bool gone() const { return sandbox_->gone(); }
-  void end() { sandbox_->end(); }
   void kill() { sandbox_->kill_all(); }
   Result<> cleanup() { return sandbox_->cleanup(); }
 
