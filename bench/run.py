@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import images
+import microvms
 import snapshots
 from figures import figures, stages
 from table import Table
@@ -26,7 +27,7 @@ from table import Table
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 CAISSON = BUILD / "bin" / "caisson"
-PARTS = ("programs", "boxes", "idle", "streams", "images", "snapshots")
+PARTS = ("programs", "boxes", "idle", "streams", "images", "snapshots", "microvms")
 
 
 def fail(message):
@@ -158,7 +159,7 @@ def report(samples, host, markdown):
 def main():
     arguments = read_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for name, module in (("images", images), ("snapshots", snapshots)):
+    for name, module in (("images", images), ("snapshots", snapshots), ("microvms", microvms)):
         if name in arguments.parts:
             module.measure(arguments)
             arguments.parts.remove(name)

@@ -7,8 +7,9 @@ initramfs   a cpio archive that is not compressed, for the same reason, with
               /init              the agent
               /dev/console       so that the agent has descriptors 0, 1 and 2
               /modules/NAME.ko   the kernel modules the agent loads
-              /modules/early     their file names, in the order of loading: before a template is saved
-              /modules/late      the same: after a restore, so that each machine's devices are probed fresh
+              /modules/release   what uname(2) says in the kernel that they are for
+              /modules/early     their file names, in the order of loading
+              /modules/late      the same: drivers that take no device before a template is restored
 manifest    what it was made from and what came out; written last. While it says the truth about the
             inputs and the files, nothing is made again. The same inputs give the same bytes.
 
@@ -37,8 +38,8 @@ KERNEL = "linux-image-cloud-amd64"  # depends on the package of the current vers
 # What a kernel has built in, it needs no file for; ext4 is named for what it depends on.
 EARLY = ["virtio", "virtio_mmio", "virtio_console", "virtio_rng", "virtio_balloon", "overlay", "ext4",
          "fuse", "virtiofs", "vsock", "vmw_vsock_virtio_transport"]
-LATE = ["virtio_blk", "virtio_net", "af_packet"]
-OPTIONAL = {"vsock", "vmw_vsock_virtio_transport", "af_packet"}
+LATE = ["virtio_blk"]
+OPTIONAL = {"vsock", "vmw_vsock_virtio_transport"}
 
 
 class GuestError(Exception):
@@ -296,9 +297,10 @@ def cpio(entries):
     return bytes(archive)
 
 
-def initramfs(agent, modules, early, late):
+def initramfs(agent, modules, release, early, late):
     entries = [folder("dev"), Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
-               folder("proc"), folder("sys"), folder("run"), regular("init", agent, 0o755), folder("modules")]
+               folder("proc"), folder("sys"), folder("run"), regular("init", agent, 0o755), folder("modules"),
+               regular("modules/release", f"{release}\n".encode())]
     for list_name, names in (("early", early), ("late", late)):
         entries += [regular(f"modules/{file_name(name, modules)}", modules.read(name)) for name in names]
         text = "".join(f"{file_name(name, modules)}\n" for name in names)
@@ -370,7 +372,7 @@ def make(output, inputs, package_file, agent):
         modules = Modules(folders[0])
         early = modules.closure(EARLY)
         late = modules.closure(LATE, already=early)
-        archive = initramfs(agent, modules, early, late)
+        archive = initramfs(agent, modules, release, early, late)
     write_atomically(output / "vmlinux", vmlinux)
     write_atomically(output / "initramfs", archive)
     manifest = {

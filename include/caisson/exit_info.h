@@ -39,6 +39,10 @@ struct Usage {
   std::optional<std::uint64_t> max_pids;
   std::optional<std::uint64_t> pids;       ///< now; only in live statistics
   std::optional<std::uint64_t> oom_kills;  ///< processes the OOM killer ended in the box
+  /// Of a microVM, only in live statistics: what its machine takes of the host beyond what the box
+  /// uses inside. Memory is the monitor's proportional set size (proc_pid_smaps(5)).
+  std::optional<std::uint64_t> vmm_memory_bytes;
+  std::optional<std::chrono::nanoseconds> vmm_cpu;
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 

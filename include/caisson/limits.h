@@ -35,8 +35,10 @@ struct Limits {
   std::optional<std::uint64_t> open_files;            ///< RLIMIT_NOFILE, per process
   std::optional<std::uint64_t> file_size_bytes;       ///< RLIMIT_FSIZE, per file
   std::optional<std::uint64_t> disk_bytes;            ///< what the box's writable layer may hold
-  std::optional<std::uint64_t> tmpfs_bytes;           ///< each tmpfs without a size of its own
-  std::optional<std::uint64_t> tmpfs_inodes;          ///< each tmpfs
+  /// What of its disk a microVM may read and write together in a second; others cannot have these.
+  std::optional<std::uint64_t> disk_bytes_per_second, disk_operations_per_second;
+  std::optional<std::uint64_t> tmpfs_bytes;   ///< each tmpfs without a size of its own
+  std::optional<std::uint64_t> tmpfs_inodes;  ///< each tmpfs
   OutputLimit output;
   friend bool operator==(const Limits&, const Limits&) = default;
 };

@@ -12,6 +12,7 @@
 
 #include "caisson/image.h"
 #include "caisson/limits.h"
+#include "caisson/machine.h"
 #include "caisson/result.h"
 
 namespace caisson {
@@ -50,9 +51,8 @@ enum class RootfsStrategy {
 enum class IdleAction { kPause, kStop };
 
 /// Whether a box whose main process has ended by itself is started again, on the files it has.
-/// After 100 ms, then twice as long each time up to a minute; from the beginning after a run of
-/// 10 s. Limits of time and output are those of one run. What the caller ends, or `max_lifetime` or
-/// `idle_timeout`, stays ended.
+/// After 100 ms, then twice as long each time up to a minute; anew after a run of 10 s. Limits of
+/// time and output are those of a run. What the caller or a limit of the box's time ends stays so.
 enum class RestartMode { kNo, kOnFailure, kAlways };
 
 struct RestartPolicy {
@@ -61,7 +61,7 @@ struct RestartPolicy {
   friend bool operator==(const RestartPolicy&, const RestartPolicy&) = default;
 };
 
-/// A command that tells by its exit status, 0 or another, whether what runs in the box is well.
+/// A command whose exit status tells whether what runs in the box is well: 0, or another.
 struct HealthCheck {
   std::vector<std::string> command;  ///< argv, run as the box's user
   std::chrono::nanoseconds interval =
@@ -138,8 +138,7 @@ struct HostAccess {
 ///     spec.command = {"python3", "-c", "print(6*7)"};
 struct BoxSpec {
   std::string name;  ///< optional, unique in a home: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}
-  /// `host:`, `dir:/absolute/path`, or an image: what PullSpec::source says. An image that is not
-  /// there is pulled when the box is made (see `pull`).
+  /// `host:`, `dir:/absolute/path`, or an image as in PullSpec::source, pulled as `pull` says.
   std::string source;
   PullPolicy pull = PullPolicy::kMissing;  ///< images only
   std::string platform;                    ///< images only, as in PullSpec
@@ -154,7 +153,7 @@ struct BoxSpec {
   std::string workdir;  ///< absolute, inside; empty: the image's, /workspace for host:, else /
   std::string user;     ///< `UID[:GID]` or `NAME[:GROUP]`, empty: the image's, else root
   std::vector<std::string> groups;     ///< supplementary groups, names or numbers
-  std::string hostname;                ///< empty: `caisson`
+  std::string hostname;                ///< empty: `caisson`, of a microVM with the end of its id
   std::optional<bool> read_only_root;  ///< absent: the profile's
   std::vector<Mount> mounts;
   /// Paths that stay as they are, also when they are not there at the start: absolute ones in the
@@ -162,6 +161,7 @@ struct BoxSpec {
   std::vector<std::string> protect;
   std::optional<bool> protect_defaults;  ///< those of the profile too; absent: yes
   HostAccess access;                     ///< isolations `process` and `host`
+  MachineOptions machine;                ///< isolation `microvm`
   Limits limits;
   Network network = Network::kNone;
   SecurityOptions security;

@@ -70,13 +70,14 @@ _caisson() {
     --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
     --allow-bind-port --protect --no-default-protect --read-only --writable -m --memory --cpus
     --cpu-weight --pids --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
-    --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
+    --disk-bps --disk-iops --kernel --cold --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
     --cap-add --cap-drop --security --security-opt --stop-signal --idle-timeout --idle-action
     --max-lifetime --restart --health-cmd --health-interval --health-timeout
     --health-start-period --health-retries --replay --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
     --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk --tmpfs-size
+    --disk-bps --disk-iops --kernel
     --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
     --allow-bind-port --protect --cap-add --cap-drop --security-opt --file
     --network -l --label --profile --security --stop-signal --idle-timeout --idle-action

@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <linux/random.h>
 #include <linux/reboot.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +23,8 @@
 
 namespace caisson::agent {
 namespace {
+
+constexpr const char* kAutoprobe = "/sys/bus/virtio/drivers_autoprobe";
 
 Result<> make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST)
@@ -44,11 +48,32 @@ std::vector<std::string> names_in(const char* path) {
   return names;
 }
 
+Result<> write_sysfs(const char* path, std::string_view text) {
+  const Fd file = TRY(open_fd(path, O_WRONLY));
+  return write_all(file.get(), text, path);
+}
+
 /// One line of a file of sysfs.
 std::string line_of(const std::string& path) {
   std::string text = read_file(path, 4096).value_or("");
   while (!text.empty() && (text.back() == '\n' || text.back() == '\0')) text.pop_back();
   return text;
+}
+
+/// Those that the file names, one a line, in that order; what is there already is passed over.
+Result<> load_list(const std::string& list) {
+  const std::string names = TRY(read_file(list));
+  const std::string folder = list.substr(0, list.rfind('/') + 1);
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t end = std::min(names.find('\n', at), names.size());
+    const std::string name = names.substr(at, end - at);
+    at = end + 1;
+    if (name.empty()) continue;
+    const Fd module = TRY(open_fd(folder + name, O_RDONLY));
+    if (::syscall(SYS_finit_module, module.get(), "", 0) < 0 && errno != EEXIST)
+      return sys_error("load module", name);
+  }
+  return {};
 }
 
 /// Devices appear while the machine runs: those of a driver that was loaded a moment ago too.
@@ -86,18 +111,22 @@ Result<> mount_basics() {
   return make_directory("/run/caisson");
 }
 
-Result<> load_modules(const std::string& list) {
-  const std::string names = TRY(read_file(list));
-  const std::string folder = list.substr(0, list.rfind('/') + 1);
-  for (std::size_t at = 0; at < names.size();) {
-    const std::size_t end = std::min(names.find('\n', at), names.size());
-    const std::string name = names.substr(at, end - at);
-    at = end + 1;
-    if (name.empty()) continue;
-    const Fd module = TRY(open_fd(folder + name, O_RDONLY));
-    if (::syscall(SYS_finit_module, module.get(), "", 0) < 0 && errno != EEXIST)
-      return sys_error("load module", name);
-  }
+Result<> load_modules() {
+  utsname names{};
+  ::uname(&names);
+  if (line_of("/modules/release") != names.release) return {};
+  TRY(load_list("/modules/early"));
+  // What their devices are is known only when a machine goes on from this one.
+  TRY(write_sysfs(kAutoprobe, "0"));
+  TRY(load_list("/modules/late"));
+  return write_sysfs(kAutoprobe, "1");
+}
+
+Result<> probe_devices() {
+  constexpr const char* kDevices = "/sys/bus/virtio/devices";
+  for (const std::string& name : names_in(kDevices))
+    if (::access(format("{}/{}/driver", kDevices, name).c_str(), F_OK) != 0)
+      TRY(write_sysfs("/sys/bus/virtio/drivers_probe", name));
   return {};
 }
 
@@ -162,9 +191,20 @@ Result<> seed_random(const std::string& bytes) {
   return {};
 }
 
-Result<> set_hostname(const std::string& name) {
-  if (::sethostname(name.data(), name.size()) < 0) return sys_error("set hostname", name);
-  return {};
+Result<> set_hostname(const std::string& name, int process) {
+  const Fd ours = TRY(open_fd("/proc/self/ns/uts", O_RDONLY));
+  const Fd theirs =
+      process == 0 ? Fd() : TRY(open_fd(format("/proc/{}/ns/uts", process), O_RDONLY));
+  if (theirs && ::setns(theirs.get(), CLONE_NEWUTS) < 0) return sys_error("set hostname", name);
+  const bool done = ::sethostname(name.data(), name.size()) == 0;
+  Result<> result = done ? Result<>() : Result<>(sys_error("set hostname", name));
+  if (theirs && ::setns(ours.get(), CLONE_NEWUTS) < 0) return sys_error("set hostname", name);
+  return result;
+}
+
+Result<> set_machine_id(const std::string& id) {
+  const Fd file = TRY(open_fd(kMachineId, O_WRONLY | O_CREAT, 0444));
+  return write_all(file.get(), id + "\n", kMachineId);
 }
 
 void power_off() {

@@ -8,13 +8,17 @@
 
 namespace caisson::agent {
 
+constexpr const char* kMachineId = "/run/caisson/machine-id";
+
 /// Mounts what every program expects, and moves the root from the initramfs to a tmpfs:
 /// pivot_root(2) cannot leave the former.
 Result<> mount_basics();
 
-/// Loads the modules that the file `list` names, one a line, in that order; those that are there
-/// already are passed over.
-Result<> load_modules(const std::string& list);
+/// Loads the guest's modules (docs/formats/guest.md); the late ones take no device. Another kernel
+/// than theirs has all that it needs built in.
+Result<> load_modules();
+/// Has the drivers take what no driver has yet.
+Result<> probe_devices();
 
 /// The virtio-serial port of that name, once it is there. `port_missing` after five seconds.
 Result<Fd> open_port(const std::string& name);
@@ -30,7 +34,10 @@ Result<> set_clock(std::int64_t since_epoch_ns);
 /// Adds the bytes to the pool of the kernel's generator, counted, and has it start anew
 /// (random(4), RNDADDENTROPY and RNDRESEEDCRNG).
 Result<> seed_random(const std::string& bytes);
-Result<> set_hostname(const std::string& name);
+/// Of the namespace that the process is in; 0: ours.
+Result<> set_hostname(const std::string& name, int process = 0);
+/// The content of kMachineId, which boxes are shown in the place of theirs.
+Result<> set_machine_id(const std::string& id);
 
 /// Writes everything back and switches the machine off. Returns only when that fails.
 void power_off();

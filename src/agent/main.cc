@@ -14,7 +14,7 @@ using caisson::Result;
 
 Result<> serve() {
   TRY(caisson::agent::mount_basics());
-  TRY(caisson::agent::load_modules("/modules/early"));
+  TRY(caisson::agent::load_modules());
   caisson::Fd port = TRY(caisson::agent::open_port(caisson::guest::kPort));
   const auto server = TRY(caisson::agent::Server::create(std::move(port)));
   return server->run();

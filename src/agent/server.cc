@@ -4,8 +4,11 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "agent/machine.h"
 #include "container/container.h"
@@ -18,9 +21,31 @@ using backend::ProcessId;
 using guest::Part;
 using guest::stream_of;
 
+namespace {
+
+/// Copies of a machine have one disk, and each an identity of its own: an image's machine-id(5) is
+/// covered with this machine's.
+void show_machine_id(backend::StartRequest& box) {
+  constexpr const char* kPlace = "/etc/machine-id";
+  const auto is_taken = [&](const Mount& mount) { return mount.target == kPlace; };
+  if (std::ranges::any_of(box.spec.mounts, is_taken)) return;
+  for (const std::string& lower : box.rootfs.lowers) {
+    struct stat info{};
+    if (::lstat((lower + kPlace).c_str(), &info) < 0 || !S_ISREG(info.st_mode)) continue;
+    Mount mount;
+    mount.source = kMachineId;
+    mount.target = kPlace;
+    mount.read_only = true;
+    box.spec.mounts.push_back(std::move(mount));
+    return;
+  }
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Server>> Server::create(Fd port) {
   guest::Link link = TRY(guest::Link::create(std::move(port)));
-  std::unique_ptr<Server> server(new Server(std::move(link)));
+  std::unique_ptr<Server> server(new Server(std::move(link), TRY(container::prepare())));
   utsname names{};
   ::uname(&names);
   server->tell(guest::Hello{names.release});
@@ -51,7 +76,9 @@ Result<> Server::handle(const guest::Wake& message) {
   TRY(set_clock(message.time_ns));
   TRY(seed_random(message.seed));
   TRY(set_hostname(message.hostname));
-  if (!message.resumed) TRY(load_modules("/modules/late"));
+  TRY(set_machine_id(message.machine_id));
+  if (sandbox_) TRY(set_hostname(message.hostname, init_pid_));
+  if (!message.resumed) TRY(probe_devices());
   guest::Awake awake;
   for (ProcessId id : running_)
     awake.processes.push_back({id, link_.writes(stream_of(id, Part::kIn)),
@@ -92,7 +119,8 @@ Result<> Server::handle(guest::Start message) {
 }
 
 Result<> Server::start(guest::Start message) {
-  if (sandbox_) return make_error(Code::kFailedPrecondition, "box_running", "start box: it runs");
+  if (!preparation_)
+    return make_error(Code::kFailedPrecondition, "box_running", "start box: there was one");
   if (message.base) TRY(mount_disk(guest::kBaseDisk, guest::kBase, true));
   if (message.share) TRY(mount_share(guest::kShareTag, guest::kShare));
   for (const std::string& path : message.views)
@@ -102,15 +130,20 @@ Result<> Server::start(guest::Start message) {
     for (const std::string& lower : message.box.rootfs.lowers)
       TRY(open_fd(lower, O_RDONLY | O_DIRECTORY));
   TRY(mount_disk(guest::kBoxDisk, guest::kBox, false));
-  container::Preparation preparation = TRY(container::prepare());
+  container::Preparation preparation = std::move(*preparation_);
+  preparation_.reset();
   preparation.facts.own_kernel = true;
   backend::StartRequest& box = message.box;
+  show_machine_id(box);
   sandbox_ = container::make_container(
       {box.id, std::move(box.spec), std::move(box.rootfs), guest::kBox, "/run/caisson", box.fail_at,
        box.at_rest, box.trial.value_or(backend::Trial{})},
       std::move(preparation));
   Result<backend::Started> started = sandbox_->start();
-  if (started) return {};
+  if (started) {
+    init_pid_ = started->init_pid;
+    return {};
+  }
   sandbox_.reset();
   return started.error();
 }

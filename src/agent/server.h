@@ -4,9 +4,11 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "backend/sandbox.h"
+#include "container/prepare.h"
 #include "guest/link.h"
 #include "guest/protocol.h"
 
@@ -20,7 +22,8 @@ class Server final {
   Result<> run();
 
  private:
-  explicit Server(guest::Link link) : link_(std::move(link)) {}
+  Server(guest::Link link, container::Preparation preparation)
+      : link_(std::move(link)), preparation_(std::move(preparation)) {}
 
   void tell(const guest::FromGuest& message);
   Result<> on_message(const wire::Frame& frame);
@@ -45,6 +48,8 @@ class Server final {
   guest::Figures figures();
 
   guest::Link link_;
+  std::optional<container::Preparation> preparation_;  ///< until there is a box
+  int init_pid_ = 0;                                   ///< of the box, which was made
   std::unique_ptr<backend::Sandbox> sandbox_;
   std::set<backend::ProcessId> running_;        ///< asked for, and not told to have ended
   std::map<backend::ProcessId, Fd> terminals_;  ///< masters

@@ -190,7 +190,8 @@ constexpr Option<BoxOptions> kTable[] = {
     {{"-f,--file", "FILE", "a box as YAML or JSON; - is standard input; options come on top"},
      set_text<&BoxOptions::file>},
     {{"--name", "NAME", "a name for the box, unique in this home"}, put_text<&Box::name>},
-    {{"--isolation", "LEVEL", "how strongly the box is separated: host, process or container"},
+    {{"--isolation", "LEVEL",
+      "how strongly the box is separated: host, process, container or microvm"},
      put<parse_isolation, &Box::isolation>},
     {{"--pull", "WHEN", "an image: when it is missing (default), always or never"},
      put<parse_pull_policy, &Box::pull>},
@@ -278,6 +279,17 @@ constexpr Option<BoxOptions> kTable[] = {
      put<parse_output_limit, &Box::limits, &Limits::output>},
     {{"--disk", "SIZE", "most that the box may write to its root"},
      put<parse_size, &Box::limits, &Limits::disk_bytes>},
+    {{"--disk-bps", "SIZE", "isolation microvm: most bytes a second from and to the disk"},
+     put<parse_size, &Box::limits, &Limits::disk_bytes_per_second>},
+    {{"--disk-iops", "N", "the same: most operations a second"},
+     put<parse_count, &Box::limits, &Limits::disk_operations_per_second>},
+    {{"--kernel", "FILE", "isolation microvm: boot this kernel instead of the guest's"},
+     [](BoxOptions& o, std::string_view v) {
+       o.spec.machine.kernel = absolute_path(std::string(v), working_directory());
+       return Result<>();
+     }},
+    {{"--cold", "", "isolation microvm: boot, instead of going on from a template"},
+     [](BoxOptions& o, std::string_view) { return o.spec.machine.cold = true, Result<>(); }},
     {{"--tmpfs-size", "SIZE", "size of each tmpfs that names none"},
      put<parse_size, &Box::limits, &Limits::tmpfs_bytes>},
     {{"--network", "MODE", "none (default) or host"}, put<parse_network, &Box::network>},

@@ -38,7 +38,8 @@ std::vector<std::string> row(const Box& box, const std::string& name, const Usag
           size_cell(usage.peak_memory_bytes),
           usage.pids ? std::to_string(*usage.pids) : "-",
           size_cell(usage.read_bytes),
-          size_cell(usage.write_bytes)};
+          size_cell(usage.write_bytes),
+          size_cell(usage.vmm_memory_bytes)};
 }
 
 Result<std::vector<std::string>> running_boxes() {
@@ -53,7 +54,7 @@ Result<std::vector<std::string>> running_boxes() {
 
 int print_stats(const std::vector<std::string>& names, bool json) {
   Table table(
-      {"ID", "NAME", "CPU USER", "CPU SYSTEM", "MEMORY", "PEAK", "PIDS", "READ", "WRITTEN"});
+      {"ID", "NAME", "CPU USER", "CPU SYSTEM", "MEMORY", "PEAK", "PIDS", "READ", "WRITTEN", "VMM"});
   const auto use = [&](Box& box, const std::string&) -> Result<std::string> {
     auto info = box.info();
     if (!info) return std::move(info.error());

@@ -92,8 +92,13 @@ Result<Figures> decode_figures(const json& value) {
 
 struct EncodeToGuest {
   json operator()(const Wake& m) const {
-    return {{"op", "wake"},          {"version", kVersion},           {"time_ns", m.time_ns},
-            {"seed", bytes(m.seed)}, {"hostname", bytes(m.hostname)}, {"resumed", m.resumed}};
+    return {{"op", "wake"},
+            {"version", kVersion},
+            {"time_ns", m.time_ns},
+            {"seed", bytes(m.seed)},
+            {"hostname", bytes(m.hostname)},
+            {"machine_id", bytes(m.machine_id)},
+            {"resumed", m.resumed}};
   }
   json operator()(const Start& m) const {
     return {{"op", "start"},
@@ -143,7 +148,7 @@ Result<ToGuest> to_guest_of(const json& document) {
   if (op == "wake") {
     fields.integer("version", kVersion, kVersion);
     message = Wake{fields.integer<std::int64_t>("time_ns", 0, INT64_MAX), fields.text("seed"),
-                   fields.text("hostname"), fields.boolean("resumed")};
+                   fields.text("hostname"), fields.text("machine_id"), fields.boolean("resumed")};
   } else if (op == "spawn") {
     Spawn spawn{id_of(fields), {}, {}};
     spawn.spec = TRY(decode_process(fields.member("process")));

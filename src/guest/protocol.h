@@ -13,7 +13,7 @@
 namespace caisson::guest {
 
 /// Host and agent are built together; a guest of another version is refused.
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 
 /// The name of the agent's virtio-serial port, in /sys/class/virtio-ports.
 constexpr const char* kPort = "caisson.agent";
@@ -42,10 +42,10 @@ struct WindowSize {
 // Host → guest.
 /// What a machine that was made or restored does not know. Comes before all else.
 struct Wake {
-  std::int64_t time_ns = 0;  ///< since the Unix epoch
-  std::string seed;          ///< for its random number generator
-  std::string hostname;
-  bool resumed = false;  ///< it is a copy of one that ran a box, and was frozen
+  std::int64_t time_ns = 0;          ///< since the Unix epoch
+  std::string seed;                  ///< for its random number generator
+  std::string hostname, machine_id;  ///< of the box; machine-id(5)
+  bool resumed = false;              ///< it is a copy of one that had a box, and was frozen
 };
 /// Mounts what there is and builds the sandbox; the paths are the guest's. Answered by Started.
 struct Start {

@@ -37,7 +37,7 @@ T answer(const T& message) {
 }
 
 TEST(GuestProtocolTest, ToTheGuest) {
-  EXPECT_EQ(round_trip(Wake{12345, std::string("\x00\xff", 2), "box"}).seed.size(), 2u);
+  EXPECT_EQ(round_trip(Wake{12345, std::string("\x00\xff", 2), "box", "0123"}).seed.size(), 2u);
   Start start;
   start.box.id = "01";
   start.box.spec.command = {"true"};

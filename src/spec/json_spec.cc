@@ -111,6 +111,8 @@ Result<> read_value(const json& value, Limits& out, const Context& context) {
   in.field("open_files", out.open_files);
   in.field("file_size_bytes", out.file_size_bytes);
   in.field("disk_bytes", out.disk_bytes);
+  in.field("disk_bytes_per_second", out.disk_bytes_per_second);
+  in.field("disk_operations_per_second", out.disk_operations_per_second);
   in.field("tmpfs_bytes", out.tmpfs_bytes);
   in.field("tmpfs_inodes", out.tmpfs_inodes);
   in.field("output", out.output);
@@ -158,6 +160,13 @@ Result<> read_value(const json& value, HostAccess& out, const Context& context) 
   return in.finish();
 }
 
+Result<> read_value(const json& value, MachineOptions& out, const Context& context) {
+  ObjectReader in(value, context);
+  in.field("kernel", out.kernel);
+  in.field("cold", out.cold);
+  return in.finish();
+}
+
 Result<> read_value(const json& value, RestartPolicy& out, const Context& context) {
   ObjectReader in(value, context);
   in.field("mode", out.mode);
@@ -196,6 +205,7 @@ Result<> read_value(const json& value, BoxSpec& out, const Context& context) {
   in.field("protect", out.protect);
   in.field("protect_defaults", out.protect_defaults);
   in.field("access", out.access);
+  in.field("machine", out.machine);
   in.field("limits", out.limits);
   in.field("network", out.network);
   in.field("security", out.security);
@@ -239,6 +249,8 @@ json encode(const Limits& limits) {
   put(object, "open_files", limits.open_files);
   put(object, "file_size_bytes", limits.file_size_bytes);
   put(object, "disk_bytes", limits.disk_bytes);
+  put(object, "disk_bytes_per_second", limits.disk_bytes_per_second);
+  put(object, "disk_operations_per_second", limits.disk_operations_per_second);
   put(object, "tmpfs_bytes", limits.tmpfs_bytes);
   put(object, "tmpfs_inodes", limits.tmpfs_inodes);
   object["output"] = encode(limits.output);
@@ -266,6 +278,8 @@ json encode(const BoxSpec& spec) {
   object["protect"] = encode(spec.protect);
   put(object, "protect_defaults", spec.protect_defaults);
   if (!spec.access.empty()) object["access"] = encode(spec.access);
+  if (!spec.machine.empty())
+    object["machine"] = {{"kernel", encode_text(spec.machine.kernel)}, {"cold", spec.machine.cold}};
   object["limits"] = encode(spec.limits);
   object["network"] = name_of(spec.network);
   object["security"] = encode(spec.security);

@@ -32,6 +32,8 @@ Result<> read_value(const json& value, Usage& out, const Context& context) {
   in.field("max_pids", out.max_pids);
   in.field("pids", out.pids);
   in.field("oom_kills", out.oom_kills);
+  in.field("vmm_memory_bytes", out.vmm_memory_bytes);
+  in.field("vmm_cpu_ns", out.vmm_cpu);
   return in.finish();
 }
 
@@ -66,6 +68,8 @@ json encode(const Usage& usage) {
   put(object, "max_pids", usage.max_pids);
   put(object, "pids", usage.pids);
   put(object, "oom_kills", usage.oom_kills);
+  put(object, "vmm_memory_bytes", usage.vmm_memory_bytes);
+  put(object, "vmm_cpu_ns", usage.vmm_cpu);
   return object;
 }
 

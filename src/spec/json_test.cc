@@ -43,6 +43,8 @@ BoxSpec full_spec() {
               .open_files = 7,
               .file_size_bytes = 8,
               .disk_bytes = 9,
+              .disk_bytes_per_second = 13,
+              .disk_operations_per_second = 14,
               .tmpfs_bytes = 10,
               .tmpfs_inodes = 11,
               .output = {12, OutputAction::kKill}};
@@ -51,6 +53,7 @@ BoxSpec full_spec() {
   s.protect = {"/a", ".b/"};
   s.protect_defaults = false;
   s.access = {{"/r"}, {"/w", "/\x80"}, {"/x"}, {80, 65535}, {8080}};
+  s.machine = {"/k/\x80", true};
   s.tty = s.open_stdin = s.auto_remove = true;
   s.labels = {{"k", "v"}, {"", "\xe4"}};
   s.stop_signal = "INT";
@@ -72,7 +75,9 @@ ExitInfo full_exit() {
                     .write_bytes = 7,
                     .max_pids = 8,
                     .pids = 9,
-                    .oom_kills = 10},
+                    .oom_kills = 10,
+                    .vmm_memory_bytes = 11,
+                    .vmm_cpu = 12ns},
           .output_bytes = 11,
           .output_dropped_bytes = 12};
 }

@@ -62,8 +62,22 @@ Result<> check_without_namespaces(const BoxSpec& spec) {
   return {};
 }
 
+/// What takes a machine.
+Result<> check_without_machine(const BoxSpec& spec) {
+  constexpr const char* kHint = "use --isolation microvm";
+  if (!spec.machine.kernel.empty()) return unsupported(spec, "kernel", kHint);
+  if (spec.machine.cold) return unsupported(spec, "cold start", kHint);
+  if (spec.limits.disk_bytes_per_second || spec.limits.disk_operations_per_second)
+    return unsupported(spec, "limit of the disk's speed", kHint);
+  return {};
+}
+
 /// What a guest cannot have from its host.
 Result<> check_with_own_kernel(const BoxSpec& spec) {
+  const std::string& kernel = spec.machine.kernel;
+  TRY(check_no_nul("kernel", kernel));
+  if (!kernel.empty() && !is_absolute(kernel))
+    return invalid("kernel_invalid", format("validate kernel {}: not absolute", quote(kernel)));
   if (spec.network != Network::kNone)
     return unsupported(spec, "the host's network", "leave --network out");
   return {};
@@ -87,6 +101,7 @@ Result<> check_isolation(const BoxSpec& spec) {
   TRY(check_access(spec.access));
   TRY(check_capabilities(spec.security));
   for (const std::string& path : spec.protect) TRY(check_protected(path));
+  if (spec.isolation != Isolation::kMicroVm) TRY(check_without_machine(spec));
   if (!has_own_root(spec.isolation)) return check_without_namespaces(spec);
   if (!spec.access.empty())
     return make_error(

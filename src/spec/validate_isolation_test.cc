@@ -51,6 +51,19 @@ TEST(ValidateIsolation, WithoutNamespacesThereIsNoRootOfItsOwn) {
     }
 }
 
+TEST(ValidateIsolation, WithoutAMachine) {
+  const Change changes[] = {[](BoxSpec& s) { s.machine.kernel = "/boot/vmlinuz"; },
+                            [](BoxSpec& s) { s.machine.cold = true; },
+                            [](BoxSpec& s) { s.limits.disk_bytes_per_second = 1u << 20; },
+                            [](BoxSpec& s) { s.limits.disk_operations_per_second = 10; }};
+  for (const Change& change : changes) {
+    EXPECT_EQ(refusal(change), "isolation_unsupported") << "change " << &change - changes;
+    EXPECT_EQ(refusal(Isolation::kMicroVm, change), "") << "change " << &change - changes;
+  }
+  EXPECT_EQ(refusal(Isolation::kMicroVm, [](BoxSpec& s) { s.machine.kernel = "vmlinuz"; }),
+            "kernel_invalid");
+}
+
 TEST(ValidateIsolation, WhatTheyCanHave) {
   const Change changes[] = {
       [](BoxSpec&) {},

@@ -36,6 +36,10 @@ Result<> check_limits(const Limits& limits) {
   TRY(check_range<std::uint64_t>("open_files", limits.open_files, 1, 1u << 30));
   TRY(check_range<std::uint64_t>("file_size", limits.file_size_bytes, 0, kMaxBytes));
   TRY(check_range<std::uint64_t>("disk", limits.disk_bytes, 1, kMaxBytes));
+  TRY(check_range<std::uint64_t>("disk_bytes_per_second", limits.disk_bytes_per_second, 1,
+                                 kMaxBytes));
+  TRY(check_range<std::uint64_t>("disk_operations_per_second", limits.disk_operations_per_second, 1,
+                                 kMaxBytes));
   TRY(check_range<std::uint64_t>("tmpfs", limits.tmpfs_bytes, 1, kMaxBytes));
   TRY(check_range<std::uint64_t>("tmpfs_inodes", limits.tmpfs_inodes, 1, kMaxBytes));
   TRY(check_range<std::uint64_t>("output", limits.output.max_bytes, 0, kMaxBytes));

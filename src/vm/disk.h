@@ -14,6 +14,7 @@ constexpr const char* kMemory = "memory";
 constexpr const char* kState = "state";
 constexpr const char* kMachine = "machine";
 constexpr const char* kAsleep = "asleep";
+constexpr const char* kStarted = "started";
 
 /// Opens the disk in the directory `name` of the box's directory `data`, for writing. One that is
 /// not there is made: a copy of the one in the directory `saved`, or if that is empty of an empty

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "vm/disk.h"
 #include "vm/microvm_impl.h"
+#include "vm/overhead.h"
 
 namespace caisson::vm {
 
@@ -324,7 +325,9 @@ Usage MicroVm::usage() {
   // What else has come meanwhile is to be looked at.
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(kick_.get(), &one, sizeof one);
-  return figures_.usage;
+  Usage usage = figures_.usage;
+  if (qemu_.pid > 0) add_overhead(qemu_.pid, usage);
+  return usage;
 }
 
 std::chrono::nanoseconds MicroVm::cpu_time() {

@@ -22,6 +22,9 @@
 
 namespace caisson::vm {
 
+/// For a guest to come up, under TCG on a busy machine.
+constexpr std::int64_t kBootTime = 60'000'000'000;
+
 class MicroVm final : public backend::Sandbox {
  public:
   explicit MicroVm(MicroVmOptions options) : options_(std::move(options)) {}
@@ -62,11 +65,17 @@ class MicroVm final : public backend::Sandbox {
 
   // microvm_start.cc
   const BoxSpec& spec() const { return options_.box.spec; }
+  bool boots() const { return spec().machine.cold || !spec().machine.kernel.empty() || files_; }
+  guest::Wake identity() const;
+  guest::Start start_message() const;
   Result<> boot();
+  Result<> open_disk(const std::string& saved);
   Result<> make_cgroup();
+  Result<> choose_accelerator(Machine& machine);
   Result<> serve_files_of_host();
   Result<> start_machine(Machine machine);
-  Result<> boot_machine(Machine machine);
+  Result<> start_empty_machine(Machine machine);
+  Result<> boot_machine(Machine machine, std::int64_t patience_ns);
   Result<> launch(Machine machine);
   void take_down();
   Result<> wake(std::int64_t patience_ns, bool resumed = false);
@@ -76,9 +85,14 @@ class MicroVm final : public backend::Sandbox {
   Error with_console(Error error) const;
 
   // microvm_template.cc
+  Result<> go_on_from(Saved saved, Machine machine, bool resumed);
   Result<> resume_template(Machine machine);
   Result<> make_template(int templates, const std::string& name, Machine machine);
   Result<Saved> get_template(int templates, const std::string& name, const Machine& machine);
+  bool can_be_template() const;
+  Result<std::string> name_of_box(const Machine& machine) const;
+  Result<bool> resume_box_template(Machine machine);
+  Result<> make_box_template();
   Result<> save_devices(int state);
 
   // microvm_save.cc
@@ -142,6 +156,8 @@ class MicroVm final : public backend::Sandbox {
   bool hello_ = false, awake_ = false;
   std::uint32_t freezes_ = 0, frozen_ = 0;  ///< the last that was asked for, and answered
   bool resumes_ = false;                    ///< its processes are there already
+  bool made_ = false;                       ///< its box is there already
+  bool makes_template_ = false;             ///< others can go on from its box
   bool asleep_ = false;                     ///< it was saved to go on another time
   std::optional<guest::Started> started_;
   std::map<backend::ProcessId, Process> processes_;

@@ -12,11 +12,13 @@
 
 #include "backend/groups.h"
 #include "base/clock.h"
+#include "base/sha256.h"
 #include "container/prepare.h"
 #include "image/rootfs.h"
 #include "init/limits.h"
 #include "spec/effective.h"
 #include "sys/socket.h"
+#include "vm/accelerator.h"
 #include "vm/disk.h"
 #include "vm/microvm_impl.h"
 #include "vm/opens.h"
@@ -25,8 +27,8 @@ namespace caisson::vm {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
-/// For a guest to come up, under TCG on a busy machine.
-constexpr std::int64_t kBootTime = 60 * kSecond;
+/// For one to come up by KVM, of which nobody knows yet whether it can.
+constexpr std::int64_t kTrialTime = 10 * kSecond;
 constexpr std::int64_t kAnswerTime = 30 * kSecond;
 /// What a box may write unless told otherwise; it takes what it holds.
 constexpr std::uint64_t kUsualDisk = 10ull << 30;
@@ -45,6 +47,11 @@ Result<backend::Started> MicroVm::start() {
   if (Result<> up = boot(); !up) return with_console(up.error());
   const std::int64_t booted = boot_ns();
   if (Result<> box = start_box(); !box) return with_console(box.error());
+  // The next one is faster by it; this one does not need it.
+  if (const Result<> made = make_box_template(); !made) {
+    if (paused_) return with_console(made.error());
+    console_->note(made.error().message);
+  }
   backend::Started started;
   started.shim_pid = ::getpid();
   started.init_pid = qemu_.pid;
@@ -69,12 +76,14 @@ Result<> MicroVm::make_cgroup() {
 }
 
 Result<> MicroVm::boot() {
-  assets_ = TRY(open_assets(options_.box.guest, {}));
+  assets_ = TRY(open_assets(options_.box.guest, spec().machine.kernel));
   Machine machine;
   machine.qemu = TRY(find_qemu());
   const Size size = TRY(size_of(spec()));
   machine.cpus = size.cpus;
   machine.memory_mib = size.memory_mib;
+  machine.bytes_per_second = spec().limits.disk_bytes_per_second.value_or(0);
+  machine.operations_per_second = spec().limits.disk_operations_per_second.value_or(0);
   data_ = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
   resumes_ = has_saved_memory();
   if (options_.box.at_rest && resumes_)
@@ -90,14 +99,43 @@ Result<> MicroVm::boot() {
   else if (::geteuid() != 0)  // not there yet, from an earlier run
     TRY(container::enter_box_ids());
   TRY(make_cgroup());
+  TRY(choose_accelerator(machine));
   if (needs_shares(options_.box)) TRY(serve_files_of_host());
-  const Rootfs& rootfs = options_.box.rootfs;
-  disk_ = TRY(open_box_disk(data_.get(), writable_name(rootfs), rootfs.saved,
-                            options_.box.layout.cache(),
-                            spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
-  machine.box = disk_.get();
   TRY(start_machine(machine));
   for (int fd : {console_->fd(), link_->event_fd(), qemu_.pidfd.get()}) TRY(watch(fd));
+  return {};
+}
+
+Result<> MicroVm::open_disk(const std::string& saved) {
+  disk_ = TRY(open_box_disk(data_.get(), writable_name(options_.box.rootfs), saved,
+                            options_.box.layout.cache(),
+                            spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
+  return {};
+}
+
+/// KVM where a guest boots with it.
+Result<> MicroVm::choose_accelerator(Machine& machine) {
+  if (!kvm_is_there()) return {};
+  const std::string cache = options_.box.layout.cache();
+  Machine of_any_size = machine;
+  of_any_size.cpus = 1;
+  of_any_size.memory_mib = 0;
+  const std::string what = TRY(template_name(of_any_size, assets_));
+  if (const std::optional<Accelerator> known = known_accelerator(cache, what)) {
+    machine.accelerator = *known;
+    return {};
+  }
+  Machine trial = machine;
+  trial.accelerator = Accelerator::kKvm;
+  trial.base = -1;
+  const Result<> works = boot_machine(trial, kTrialTime);
+  take_down();
+  if (works)
+    machine.accelerator = Accelerator::kKvm;
+  else
+    warnings_.push_back(format("boot with /dev/kvm: {}; the guest is emulated, which is slower",
+                               with_console(works.error()).message));
+  remember_accelerator(cache, what, machine.accelerator);
   return {};
 }
 
@@ -117,8 +155,24 @@ Result<> MicroVm::serve_files_of_host() {
 
 /// From a template where there can be one. A start that takes longer is better than none.
 Result<> MicroVm::start_machine(Machine machine) {
-  if (resumes_) return resume_saved(machine);
-  if (!files_) {
+  makes_template_ = can_be_template();
+  if (makes_template_) {
+    const Result<bool> went = resume_box_template(machine);
+    if (went && *went) return {};
+    if (!went) {
+      warnings_.push_back(format("start from a template: {}", went.error().message));
+      take_down();
+      remove_box_disk(data_.get(), writable_name(options_.box.rootfs));
+    }
+  }
+  TRY(open_disk(options_.box.rootfs.saved));
+  machine.box = disk_.get();
+  return resumes_ ? resume_saved(machine) : start_empty_machine(machine);
+}
+
+/// A machine without a box.
+Result<> MicroVm::start_empty_machine(Machine machine) {
+  if (!boots()) {
     const Result<> went = resume_template(machine);
     if (went) return {};
     warnings_.push_back(format("start from a template: {}", went.error().message));
@@ -126,11 +180,11 @@ Result<> MicroVm::start_machine(Machine machine) {
   }
   const Fd socket = files_ ? files_->take_socket() : Fd();
   machine.share = socket.get();
-  TRY(boot_machine(machine));
+  TRY(boot_machine(machine, kBootTime));
   return wake(kAnswerTime);
 }
 
-Result<> MicroVm::boot_machine(Machine machine) {
+Result<> MicroVm::boot_machine(Machine machine, std::int64_t patience_ns) {
   if (machine.memory < 0) {  // one that we have too, to save it
     memory_ = Fd(::memfd_create("memory", MFD_CLOEXEC));
     if (!memory_ || ::ftruncate(memory_.get(), static_cast<off_t>(machine.memory_mib << 20)) < 0)
@@ -142,7 +196,7 @@ Result<> MicroVm::boot_machine(Machine machine) {
   machine.kernel = assets_.kernel.get();
   machine.initramfs = assets_.initramfs.get();
   TRY(launch(machine));
-  return await([this] { return hello_; }, boot_ns() + kBootTime, "boot guest");
+  return await([this] { return hello_; }, boot_ns() + patience_ns, "boot guest");
 }
 
 Result<> MicroVm::launch(Machine machine) {
@@ -160,6 +214,7 @@ Result<> MicroVm::launch(Machine machine) {
   for (int fd : {machine.kernel, machine.initramfs})
     if (fd >= 0) options.readable.push_back(fd);
   options.asks = machine.memory >= 0;
+  options.keeps_file = !machine.keep_memory;
   options.output = machine.console;
   options.kvm = machine.accelerator == Accelerator::kKvm;
   options.uid = ids_.first;
@@ -185,23 +240,34 @@ void MicroVm::take_down() {
 
 /// What it opens for writing from then on it is refused.
 Result<> MicroVm::wake(std::int64_t patience_ns, bool resumed) {
-  guest::Wake wake;
+  guest::Wake wake = identity();
   wake.resumed = resumed;
   wake.time_ns = wall_ns();
   wake.seed.resize(64);
   if (::getrandom(wake.seed.data(), wake.seed.size(), 0) != static_cast<ssize_t>(wake.seed.size()))
     return sys_error("read random bytes", "");
-  wake.hostname = "caisson";
   tell(wake);
   TRY(await([this] { return awake_; }, boot_ns() + patience_ns, "wake guest"));
   qemu_.opens.reset();
   return {};
 }
 
-Result<> MicroVm::start_box() {
-  if (resumes_) return {};
+/// A machine's own, where the box does not say.
+guest::Wake MicroVm::identity() const {
+  constexpr std::size_t kDigits = 8, kMachineIdDigits = 32;
+  const std::string& id = options_.box.id;
+  guest::Wake wake;
+  wake.hostname = spec().hostname;
+  if (wake.hostname.empty())
+    wake.hostname = "caisson-" + id.substr(id.size() - std::min(kDigits, id.size()));
+  wake.machine_id = sha256_hex(id).substr(0, kMachineIdDigits);
+  return wake;
+}
+
+guest::Start MicroVm::start_message() const {
   guest::Start start;
   start.box = options_.box;
+  start.box.id = "box";  // the only one there
   start.box.layout.home = "/run/caisson";
   start.base = !options_.box.rootfs.disk.empty();
   Rootfs& rootfs = start.box.rootfs;
@@ -218,12 +284,22 @@ Result<> MicroVm::start_box() {
   if (start.base) rootfs.lowers = {guest::kBase};
   if (start.base) rootfs.lower_parent.clear();
   // The host's limits are kept by the host, or by the machine itself.
-  start.box.spec.limits.disk_bytes.reset();
-  tell(start);
+  Limits& limits = start.box.spec.limits;
+  for (auto* limit :
+       {&limits.disk_bytes, &limits.disk_bytes_per_second, &limits.disk_operations_per_second})
+    limit->reset();
+  start.box.spec.machine = {};
+  start.box.spec.hostname = identity().hostname;
+  return start;
+}
+
+Result<> MicroVm::start_box() {
+  if (resumes_ || made_) return {};
+  tell(start_message());
   TRY(await([this] { return started_.has_value(); }, boot_ns() + kAnswerTime,
             "start box in guest"));
   if (started_->error) return *started_->error;
-  for (std::string& warning : started_->started.warnings) warnings_.push_back(std::move(warning));
+  for (const std::string& warning : started_->started.warnings) warnings_.push_back(warning);
   return {};
 }
 

@@ -17,6 +17,9 @@ namespace {
 /// For a machine to go on and answer, under TCG on a busy machine.
 constexpr std::int64_t kResumeTime = 15'000'000'000;
 
+/// For somebody else to make a template.
+constexpr std::int64_t kLockTime = 30'000'000'000;
+
 /// Any number that the machine's words do not use.
 constexpr int kStateSet = 9;
 
@@ -24,19 +27,108 @@ constexpr int kStateSet = 9;
 
 /// What goes on is what was saved: the devices with other disks behind them, and a copy of the
 /// memory that is made page by page as the guest writes.
-Result<> MicroVm::resume_template(Machine machine) {
-  const Fd templates = TRY(open_templates(options_.box.layout.home));
-  const std::string name = TRY(template_name(machine, assets_));
-  Saved saved = TRY(get_template(templates.get(), name, machine));
+Result<> MicroVm::go_on_from(Saved saved, Machine machine, bool resumed) {
   memory_ = std::move(saved.memory);
   machine.memory = memory_.get();
   machine.state = saved.state.get();
   TRY(launch(machine));
   hello_ = true;
-  const Result<> awake = wake(kResumeTime);
+  return wake(kResumeTime, resumed);
+}
+
+Result<> MicroVm::resume_template(Machine machine) {
+  const Fd templates = TRY(open_templates(options_.box.layout.home));
+  const std::string name = TRY(template_name(machine, assets_));
+  const Result<> awake =
+      go_on_from(TRY(get_template(templates.get(), name, machine)), machine, false);
   // One that is slow says nothing against it.
   if (!awake && awake.error().reason != "guest_silent") remove_template(templates.get(), name);
   return awake;
+}
+
+/// A box that begins with its image alone.
+bool MicroVm::can_be_template() const {
+  const backend::StartRequest& box = options_.box;
+  return !resumes_ && !boots() && !box.at_rest && !box.trial && box.fail_at == 0 &&
+         box.rootfs.saved.empty() && base_ &&
+         ::faccessat(data_.get(), writable_name(box.rootfs).c_str(), F_OK, 0) < 0;
+}
+
+/// What makes the box: less than its spec, most of which is for its programs.
+Result<std::string> MicroVm::name_of_box(const Machine& machine) const {
+  guest::Start start = start_message();
+  BoxSpec& spec = start.box.spec;
+  BoxSpec common;
+  common.isolation = spec.isolation;
+  common.profile = spec.profile;
+  common.source = spec.source;
+  common.command = {"-"};
+  common.user = spec.user;
+  common.groups = spec.groups;
+  common.read_only_root = spec.read_only_root;
+  common.mounts = spec.mounts;
+  common.protect = spec.protect;
+  common.protect_defaults = spec.protect_defaults;
+  common.limits = spec.limits;
+  common.network = spec.network;
+  common.security = spec.security;
+  common.allow_missing = spec.allow_missing;
+  spec = std::move(common);
+  start.box.guest.clear();
+  start.box.attach = false;
+  struct stat base{};
+  if (::fstat(base_.get(), &base) < 0) return sys_error("stat", options_.box.rootfs.disk);
+  const std::string inputs = format(
+      "{}\n{} {} {} {}.{}\n{}", guest::encode(start), base.st_dev, base.st_ino, base.st_size,
+      base.st_mtim.tv_sec, base.st_mtim.tv_nsec, options_.box.spec.limits.disk_bytes.value_or(0));
+  return box_template_name(TRY(template_name(machine, assets_)), inputs);
+}
+
+/// Whether there was one.
+Result<bool> MicroVm::resume_box_template(Machine machine) {
+  const Fd templates = TRY(open_templates(options_.box.layout.home));
+  const std::string name = TRY(name_of_box(machine));
+  std::optional<Saved> saved = find_template(templates.get(), name, machine.memory_mib << 20);
+  if (!saved) return false;
+  const std::string place = format("{}/templates/{}", options_.box.layout.home, name);
+  const Result<> awake = [&]() -> Result<> {
+    guest::FromGuest started =
+        TRY(guest::decode_from_guest(TRY(read_file(place + "/" + kStarted, 1 << 20))));
+    auto* told = std::get_if<guest::Started>(&started);
+    if (told == nullptr)
+      return make_error(Code::kInternal, "protocol_error", "read template: it says nothing");
+    TRY(open_disk(place));
+    machine.box = disk_.get();
+    TRY(go_on_from(std::move(*saved), machine, true));
+    made_ = true;
+    for (const std::string& warning : told->started.warnings) warnings_.push_back(warning);
+    return {};
+  }();
+  if (awake) return true;
+  if (awake.error().reason != "guest_silent") remove_template(templates.get(), name);
+  return awake.error();
+}
+
+/// The machine as it is now, with a box in which nothing has run yet.
+Result<> MicroVm::make_box_template() {
+  if (made_ || !makes_template_) return {};
+  const Fd templates = TRY(open_templates(options_.box.layout.home));
+  const Result<Fd> lock = lock_templates(templates.get(), 0);
+  if (!lock) return {};  // somebody else makes one, perhaps the same
+  const std::string name = TRY(name_of_box(machine_));
+  const Fd directory = TRY(begin_template(templates.get(), name));
+  const Result<> saved = [&]() -> Result<> {
+    TRY(freeze());
+    TRY(pause());
+    TRY(save_files(directory.get(), true));
+    const Fd file = TRY(open_at(directory.get(), kStarted, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    return write_all(file.get(), guest::encode(*started_), kStarted);
+  }();
+  const Result<> resumed = resume();
+  thaw();
+  TRY(resumed);
+  TRY(saved);
+  return finish_template(templates.get(), name);
 }
 
 Result<Saved> MicroVm::get_template(int templates, const std::string& name,
@@ -44,7 +136,7 @@ Result<Saved> MicroVm::get_template(int templates, const std::string& name,
   const std::uint64_t bytes = machine.memory_mib << 20;
   if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
   const std::int64_t begun = boot_ns();
-  const Fd lock = TRY(lock_templates(templates));
+  const Fd lock = TRY(lock_templates(templates, kLockTime));
   if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
   TRY(make_template(templates, name, machine));
   stages_.push_back({"template", std::chrono::nanoseconds(boot_ns() - begun)});
@@ -55,11 +147,12 @@ Result<Saved> MicroVm::get_template(int templates, const std::string& name,
 
 /// A machine without disks, which is saved as soon as its agent answers.
 Result<> MicroVm::make_template(int templates, const std::string& name, Machine machine) {
-  const Saved saved = TRY(begin_template(templates, name, machine.memory_mib << 20));
+  const Fd folder = TRY(begin_template(templates, name));
+  const Saved saved = TRY(make_saved(folder.get(), machine.memory_mib << 20));
   machine.base = machine.box = -1;
   machine.memory = saved.memory.get();
   machine.keep_memory = true;
-  TRY(boot_machine(machine));
+  TRY(boot_machine(machine, kBootTime));
   TRY(save_devices(saved.state.get()));
   take_down();
   return finish_template(templates, name);

@@ -27,12 +27,17 @@ bool asks_for_memory(const seccomp_notif& request) {
 
 }  // namespace
 
-Result<std::string> opens_filter() {
+Result<std::string> opens_filter(bool keeps_file) {
   sys::SeccompRules rules;
   rules.default_decision = {SeccompAction::kAllow, 0};
   rules.rules = {{"openat",
                   {SeccompAction::kNotify, 0},
                   {{kFlags, SeccompCompare::kMaskedEqual, O_ACCMODE, O_RDWR}}}};
+  // What a guest gives back QEMU takes out of the file and out of its mapping; of a file that is
+  // not to change the second is all there is to do.
+  if (keeps_file)
+    rules.rules.push_back(
+        {"fallocate", {SeccompAction::kErrno, 0}, {{0, SeccompCompare::kEqual, kMemoryFd}}});
   return sys::compile_seccomp(rules);
 }
 
@@ -51,7 +56,8 @@ bool answer_open(int listener, int memory) {
   if (asks_for_memory(request)) {
     seccomp_notif_addfd descriptor{};
     descriptor.id = request.id;
-    descriptor.flags = SECCOMP_ADDFD_FLAG_SEND;
+    descriptor.flags = SECCOMP_ADDFD_FLAG_SEND | SECCOMP_ADDFD_FLAG_SETFD;
+    descriptor.newfd = kMemoryFd;
     descriptor.srcfd = static_cast<unsigned>(memory);
     descriptor.newfd_flags = O_CLOEXEC;
     if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &descriptor) >= 0) return true;

@@ -11,9 +11,12 @@ namespace caisson::vm {
 
 /// The path by which QEMU is told of its memory; there is no such file.
 constexpr const char* kMemoryPath = "/caisson/memory";
+/// The number of the descriptor that it gets.
+constexpr int kMemoryFd = 900;
 
 /// The filter, as sys::install_seccomp_listener takes it.
-Result<std::string> opens_filter();
+/// With `keeps_file` the file of the memory is one that does not change.
+Result<std::string> opens_filter(bool keeps_file);
 
 /// Answers a call that waits at `listener`, if there is one: kMemoryPath is `memory`, all else is
 /// left to the kernel. Returns false when nobody can call any more.

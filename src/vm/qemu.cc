@@ -84,8 +84,8 @@ Result<> confine(const QemuOptions& options) {
 
 /// The listener goes to the shim, which closes it when QEMU has opened what it needs; what it opens
 /// for writing after that fails.
-Result<> ask_for_opens(int shim) {
-  const std::string program = TRY(opens_filter());
+Result<> ask_for_opens(bool keeps_file, int shim) {
+  const std::string program = TRY(opens_filter(keeps_file));
   const Fd listener(
       sys::install_seccomp_listener(program.data(), program.size() / sizeof(sock_filter)));
   if (!listener) return errno_error(-listener.get(), "install filter", "");
@@ -107,7 +107,7 @@ Result<> prepare(const QemuOptions& options, int shim, pid_t parent) {
   TRY(become(options));
   TRY(give_up_privileges(parent));
   TRY(confine(options));
-  return options.asks ? ask_for_opens(shim) : Result<>();
+  return options.asks ? ask_for_opens(options.keeps_file, shim) : Result<>();
 }
 
 /// This process is QEMU, or tells `shim` why not.
@@ -116,7 +116,10 @@ Result<> prepare(const QemuOptions& options, int shim, pid_t parent) {
   for (const std::string& word : options.words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   char path[] = "PATH=/usr/bin:/bin";
-  char* env[] = {path, nullptr};
+  // What TCG frees after each block it takes again for the next: the heap is not to shrink and grow
+  // each time, mallopt(3).
+  char pad[] = "MALLOC_TOP_PAD_=16777216", trim[] = "MALLOC_TRIM_THRESHOLD_=67108864";
+  char* env[] = {path, pad, trim, nullptr};
   Result<> ready = prepare(options, shim, parent);
   for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_DFL);
   sigset_t none;

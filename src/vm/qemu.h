@@ -17,6 +17,7 @@ struct QemuOptions {
   std::vector<int> cgroups;        ///< to join, see sys::Cgroup::join_fds
   std::vector<int> readable;       ///< files that it opens again by /proc/self/fd
   bool asks = false;               ///< what it opens for writing is answered, see opens.h
+  bool keeps_file = false;         ///< of its memory, see opens.h
   uid_t uid = 0;                   ///< whose it is, in our user namespace
   bool kvm = false;                ///< it opens /dev/kvm
 };

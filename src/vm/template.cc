@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <map>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,12 +22,18 @@ constexpr const char* kPartial = "partial";
 /// What comes before the size in a name.
 constexpr std::size_t kGenerationDigits = 16;
 
-Result<Saved> open_saved(int directory, const std::string& name, int memory, int state) {
-  const Fd folder = TRY(open_at(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+/// Templates with a box: of about 100 MiB each.
+constexpr std::size_t kMostWithBox = 8;
+
+Result<Saved> open_saved(int folder, int memory, int state) {
   Saved saved;
-  saved.memory = TRY(open_at(folder.get(), kMemory, memory | O_NOFOLLOW, 0600));
-  saved.state = TRY(open_at(folder.get(), kState, state | O_NOFOLLOW, 0600));
+  saved.memory = TRY(open_at(folder, kMemory, memory | O_NOFOLLOW, 0600));
+  saved.state = TRY(open_at(folder, kState, state | O_NOFOLLOW, 0600));
   return saved;
+}
+
+Result<Fd> open_folder(int directory, const std::string& name) {
+  return open_at(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 std::vector<std::string> names_in(int directory) {
@@ -38,13 +46,24 @@ std::vector<std::string> names_in(int directory) {
   return names;
 }
 
+void remove_least_used(int directory) {
+  std::multimap<std::int64_t, std::string> with_box;
+  for (const std::string& name : names_in(directory)) {
+    struct stat info{};
+    if (std::ranges::count(name, '-') == 2 && ::fstatat(directory, name.c_str(), &info, 0) == 0)
+      with_box.emplace(info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec, name);
+  }
+  for (; with_box.size() > kMostWithBox; with_box.erase(with_box.begin()))
+    remove_template(directory, with_box.begin()->second);
+}
+
 /// Without what differs from one machine to the next.
 Result<std::string> digest_of(const Machine& machine) {
   struct stat program{};
   if (::stat(machine.qemu.c_str(), &program) < 0) return sys_error("stat", machine.qemu);
   Machine any = machine;
   any.cpus = 0;
-  any.memory_mib = any.tsc_khz = 0;
+  any.memory_mib = any.tsc_khz = any.bytes_per_second = any.operations_per_second = 0;
   any.base = any.box = any.memory = any.state = -1;
   any.kernel = any.initramfs = any.agent = any.control = any.console = 0;
   std::string inputs;
@@ -67,6 +86,10 @@ Result<std::string> template_name(const Machine& machine, const Assets& assets) 
                 machine.memory_mib);
 }
 
+std::string box_template_name(const std::string& of_size, const std::string& inputs) {
+  return format("{}-{}", of_size, sha256_hex(inputs).substr(0, kGenerationDigits));
+}
+
 Result<Fd> open_templates(const std::string& home) {
   const std::string path = home + "/templates";
   if (::mkdir(path.c_str(), 0700) < 0 && errno != EEXIST)
@@ -75,7 +98,10 @@ Result<Fd> open_templates(const std::string& home) {
 }
 
 std::optional<Saved> find_template(int directory, const std::string& name, std::uint64_t bytes) {
-  Result<Saved> saved = open_saved(directory, name, O_RDONLY, O_RDONLY);
+  const Result<Fd> folder = open_folder(directory, name);
+  if (!folder) return std::nullopt;
+  ::futimens(folder->get(), nullptr);
+  Result<Saved> saved = open_saved(folder->get(), O_RDONLY, O_RDONLY);
   struct stat memory{}, state{};
   if (!saved || ::fstat(saved->memory.get(), &memory) < 0 ||
       ::fstat(saved->state.get(), &state) < 0 || memory.st_size != static_cast<off_t>(bytes) ||
@@ -84,12 +110,11 @@ std::optional<Saved> find_template(int directory, const std::string& name, std::
   return std::move(*saved);
 }
 
-Result<Fd> lock_templates(int directory) {
+Result<Fd> lock_templates(int directory, std::int64_t patience_ns) {
   Fd lock = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY));
-  constexpr std::int64_t kPatience = 30'000'000'000;
   for (const std::int64_t begun = boot_ns(); ::flock(lock.get(), LOCK_EX | LOCK_NB) < 0;) {
     if (errno != EINTR && errno != EWOULDBLOCK) return sys_error("lock", "templates");
-    if (boot_ns() - begun > kPatience)
+    if (boot_ns() - begun >= patience_ns)
       return make_error(Code::kDeadlineExceeded, "guest_silent",
                         "make template: somebody else has been at it for too long");
     ::usleep(20'000);
@@ -98,18 +123,22 @@ Result<Fd> lock_templates(int directory) {
 }
 
 void remove_template(int directory, const std::string& name) {
-  for (const char* file : {kMemory, kState})
+  for (const char* file : {kMemory, kState, kDisk, kMachine, kStarted})
     ::unlinkat(directory, format("{}/{}", name, file).c_str(), 0);
   ::unlinkat(directory, name.c_str(), AT_REMOVEDIR);
 }
 
-Result<Saved> begin_template(int directory, const std::string& name, std::uint64_t bytes) {
+Result<Fd> begin_template(int directory, const std::string& name) {
   remove_template(directory, kPartial);
   remove_template(directory, name);  // one that was not to be found is of no use
   if (::mkdirat(directory, kPartial, 0700) < 0) return sys_error("create directory", "templates");
+  return open_folder(directory, kPartial);
+}
+
+Result<Saved> make_saved(int folder, std::uint64_t bytes) {
   // QEMU takes a descriptor of the very access it is to have.
   constexpr int kNew = O_CREAT | O_EXCL;
-  Saved saved = TRY(open_saved(directory, kPartial, O_RDWR | kNew, O_WRONLY | kNew));
+  Saved saved = TRY(open_saved(folder, O_RDWR | kNew, O_WRONLY | kNew));
   if (::ftruncate(saved.memory.get(), static_cast<off_t>(bytes)) < 0)
     return sys_error("make file", kMemory);
   return saved;
@@ -121,6 +150,7 @@ Result<> finish_template(int directory, const std::string& name) {
     if (other != kPartial && !other.starts_with(generation)) remove_template(directory, other);
   if (::renameat(directory, kPartial, directory, name.c_str()) < 0)
     return sys_error("rename into place", name);
+  remove_least_used(directory);
   return {};
 }
 

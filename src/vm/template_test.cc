@@ -50,7 +50,9 @@ TEST(TemplateNameTest, TellsWhatMemoryComesFrom) {
 class TemplatesTest : public testing::Test {
  protected:
   void make(const std::string& name) {
-    const Result<Saved> saved = begin_template(directory_.get(), name, kBytes);
+    const Result<Fd> folder = begin_template(directory_.get(), name);
+    ASSERT_TRUE(folder) << folder.error().message;
+    const Result<Saved> saved = make_saved(folder->get(), kBytes);
     ASSERT_TRUE(saved) << saved.error().message;
     ASSERT_TRUE(write_all(saved->state.get(), "state", ""));
     ASSERT_TRUE(finish_template(directory_.get(), name));
@@ -65,7 +67,8 @@ class TemplatesTest : public testing::Test {
 
 TEST_F(TemplatesTest, IsThereWhenItIsWhole) {
   EXPECT_FALSE(is_there("0123456789abcdef-1x1"));
-  ASSERT_TRUE(begin_template(directory_.get(), "0123456789abcdef-1x1", kBytes));
+  const Result<Fd> folder = begin_template(directory_.get(), "0123456789abcdef-1x1");
+  ASSERT_TRUE(folder && make_saved(folder->get(), kBytes));
   EXPECT_FALSE(is_there("0123456789abcdef-1x1"));
   make("0123456789abcdef-1x1");
   EXPECT_TRUE(is_there("0123456789abcdef-1x1"));
@@ -83,6 +86,26 @@ TEST_F(TemplatesTest, ThoseOfOtherGuestsGo) {
   EXPECT_FALSE(is_there("0123456789abcdef-2x1"));
 }
 
+TEST_F(TemplatesTest, ThoseWithABoxThatAreNotUsedGo) {
+  const std::string size = "0123456789abcdef-1x1";
+  const auto with_box = [&](int number) { return box_template_name(size, std::to_string(number)); };
+  make(size);
+  make(with_box(0));
+  for (int i = 1; i < 8; ++i) make(with_box(i));
+  EXPECT_TRUE(is_there(with_box(0)));  // and used now
+  make(with_box(8));
+  EXPECT_TRUE(is_there(size));
+  EXPECT_TRUE(is_there(with_box(0)));
+  EXPECT_FALSE(is_there(with_box(1)));
+  EXPECT_TRUE(is_there(with_box(8)));
+}
+
+TEST_F(TemplatesTest, AreMadeByOneAtATime) {
+  const Result<Fd> one = lock_templates(directory_.get(), 0);
+  ASSERT_TRUE(one);
+  EXPECT_EQ(lock_templates(directory_.get(), 0).error().reason, "guest_silent");
+}
+
 TEST_F(TemplatesTest, CannotBeChangedByWhoGoesOnFromIt) {
   make("0123456789abcdef-1x1");
   const std::optional<Saved> saved =
@@ -95,12 +118,15 @@ TEST_F(TemplatesTest, CannotBeChangedByWhoGoesOnFromIt) {
 
 /// In a process of its own, as QEMU does it: 0 when the path is the file, and can only be read.
 int try_to_open(int parent) {
-  const Result<std::string> filter = opens_filter();
+  const Result<std::string> filter = opens_filter(true);
   if (!filter || ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return 1;
   const Fd listener(sys::install_seccomp_listener(filter->data(), filter->size() / 8));
   if (!listener || sys::send_with_fds(parent, "x", {listener.get()}) != 1) return 2;
   const Fd memory(::open(kMemoryPath, O_RDWR | O_CLOEXEC));
   if (!memory) return 3;
+  if (memory.get() != kMemoryFd) return 8;
+  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (::fallocate(kMemoryFd, kPunch, 0, 4096) != 0) return 9;  // which did nothing
   if (::pwrite(memory.get(), "x", 1, 0) >= 0) return 4;
   void* mapped = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, memory.get(), 0);
   if (mapped == MAP_FAILED) return 5;

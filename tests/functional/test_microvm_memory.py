@@ -3,12 +3,14 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from support.images import Layer, busybox_image, file, link, write_layout
 from support.microvm import NEEDS_GUEST, VM, machine_of
 from support.microvm import box, folder, image  # noqa: F401: fixtures
 
@@ -50,15 +52,16 @@ def test_forks_go_on_where_it_was(caisson, counter):
     forks = caisson("fork", "-n", "2", counter, check=True, timeout=60).stdout.split()
     after = count_of(caisson, counter)
     try:
-        drawn = set()
+        drawn, named = set(), set()
         for fork in forks:
             assert caisson.inspect(fork)["state"] == "running", "as its parent does"
             assert before <= count_of(caisson, fork) < after + 25, "it began where its parent was"
             drawn.add(caisson("exec", fork, "--", "head", "-c", "16", "/dev/urandom", check=True, text=False).stdout)
+            named.add(caisson("exec", fork, "--", "uname", "-n", check=True).stdout)
         first = [count_of(caisson, box) for box in (counter, *forks)]
         time.sleep(1)
         assert all(count_of(caisson, box) > was for box, was in zip((counter, *forks), first, strict=True)), "all go on"
-        assert len(drawn) == 2
+        assert len(drawn) == 2 and len(named) == 2
         caisson("exec", forks[0], "--", "sh", "-c", "echo mine > /mine", check=True)
         assert caisson("exec", forks[1], "--", "cat", "/mine").returncode != 0
         memory = [line for fork in forks for line in
@@ -178,36 +181,90 @@ def stages_of(caisson, image, *words):
     return [stage["name"] for stage in document["stages"]], document["stdout"].splitlines(), document["warnings"]
 
 
+def templates(home, with_box):
+    """What stages say of them: `template` is that of a size; `box` is missing where one with a box was there."""
+    return [entry for entry in (home / "templates").iterdir() if (entry.name.count("-") == 2) == with_box]
+
+
 def test_a_template_is_made_once(caisson, image, home):
     """What goes on from it has nothing random in common, and the right time."""
     first, one, _ = stages_of(caisson, image)
-    second, two, warnings = stages_of(caisson, image)
-    assert "template" in first and "template" not in second and not warnings
+    second, two, warnings = stages_of(caisson, image, "-e", "A=b", "-w", "/tmp", "--name", "other")
+    assert {"template", "box"} <= {*first} and not {"template", "box"} & {*second} and not warnings
     assert one[0] != two[0] and one[1] != two[1], "two machines of one template draw the same"
     assert abs(int(two[2]) - time.time()) < 10
-    [template] = (home / "templates").iterdir()
-    assert template.stat().st_mode & 0o077 == 0
+    for with_box in False, True:
+        [template] = templates(home, with_box)
+        assert template.stat().st_mode & 0o077 == 0
+    for words in ("-u", "1000"), ("--tmpfs", "/t"), ("--disk", "1g"), ("--cap-drop", "ALL"):
+        third, _, _ = stages_of(caisson, image, *words)
+        assert "template" not in third and "box" in third, "a box of another kind, in a machine of the same size"
     other, _, _ = stages_of(caisson, image, "--memory", "64m")
     assert "template" in other, "of another size"
 
 
+def test_few_templates_have_a_box(caisson, image, home):
+    """Those that were not used for the longest time go."""
+    stages_of(caisson, image)
+    [first] = templates(home, True)
+    for number in range(1, 9):
+        stages_of(caisson, image, "-u", str(number))
+    kept = templates(home, True)
+    assert len(kept) == 8 and first not in kept
+    assert len(templates(home, False)) == 1
+
+
+def test_copies_of_a_box_differ(caisson, workdir):
+    """Boxes of one template have an identity and files of their own."""
+    source = f"oci:{workdir}/named"
+    write_layout(workdir / "named", {"latest": busybox_image(
+        Layer([link("bin/uname", "busybox"), file("etc/machine-id", b"0" * 32 + b"\n")]))})
+    seen = []
+    for _ in range(3):
+        box = caisson.detached("sleep", "1000", source=source, options=VM)
+        try:
+            said = caisson("exec", box, "--", "sh", "-c", "uname -n; cat /etc/machine-id; ls -A /new 2>&1; "
+                           "head -c 16 /dev/urandom | od -An -tx1; echo x > /new", check=True).stdout.splitlines()
+            assert "No such file" in said[2], "a file of another box"
+            seen.append((said[0], said[1], said[3]))
+            assert len(said[1]) == 32
+        finally:
+            caisson("rm", "-f", box, check=True)
+    for i in range(3):
+        assert len({one[i] for one in seen}) == 3, seen
+    assert caisson("run", "--rm", *VM, "--hostname", "mine", source, "--", "uname", "-n").stdout == "mine\n"
+    assert caisson("run", "--rm", *VM, "--hostname", "yours", source, "--", "uname", "-n").stdout == "yours\n"
+
+
 @pytest.mark.parametrize("damage", [b"", b"no state of any machine"])
 def test_a_broken_template(caisson, image, home, damage):
+    """An empty one is none. With another the machine does not go on; a later start makes it anew."""
     stages_of(caisson, image)
-    [template] = (home / "templates").iterdir()
-    (template / "state").write_bytes(damage)
+    shutil.rmtree(templates(home, True)[0])
+    (templates(home, False)[0] / "state").write_bytes(damage)
     stages, _, warnings = stages_of(caisson, image)
-    # An empty one is none; with another the machine does not go on, and the next start makes it anew.
-    assert ("template" in stages) == (damage == b"")
-    assert bool(warnings) == (damage != b"")
-    assert "template" in stages_of(caisson, image)[0] or damage == b""
-    assert "template" not in stages_of(caisson, image)[0]
+    assert bool(warnings) == bool(damage) and ("template" in stages) == (not damage)
+    stages, _, warnings = stages_of(caisson, image, "-u", "7")
+    assert not warnings and ("template" in stages) == bool(damage)
+    assert "template" not in stages_of(caisson, image, "-u", "8")[0]
+
+
+@pytest.mark.parametrize("damage", [("state", b""), ("state", b"no state of any machine"), ("started", b"{}"),
+                                    ("disk.qcow2", b"no disk")])
+def test_a_broken_template_with_a_box(caisson, image, home, damage):
+    stages_of(caisson, image)
+    name, content = damage
+    (templates(home, True)[0] / name).write_bytes(content)
+    stages, _, warnings = stages_of(caisson, image)
+    assert "box" in stages and bool(warnings) == bool(content)
+    stages, _, warnings = stages_of(caisson, image)
+    assert "box" not in stages and not warnings
 
 
 def test_a_template_is_not_the_boxes_to_write(caisson, image, home):
     """A machine changes its copy of the memory, whatever it does."""
     stages_of(caisson, image)
-    [template] = (home / "templates").iterdir()
+    [template] = templates(home, True)
     before = hashlib.sha256((template / "memory").read_bytes()).digest()
     box = caisson.detached("sleep", "1000", source=image, options=VM)
     try:

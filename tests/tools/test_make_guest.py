@@ -50,12 +50,12 @@ def tree(tmp_path):
     kernel.mkdir(parents=True)
     needs = {"virtio_ring": "", "virtio": "virtio_ring", "virtio_mmio": "virtio,virtio_ring", "fuse": "",
              "virtio_console": "virtio_ring,virtio", "virtio-rng": "virtio", "virtio_balloon": "virtio",
-             "overlay": "", "virtiofs": "fuse,virtio", "virtio_blk": "virtio", "failover": "",
-             "net_failover": "failover", "virtio_net": "net_failover,virtio"}
+             "overlay": "", "virtiofs": "fuse,virtio", "virtio_blk": "blk_mq,virtio", "blk_mq": "sbitmap",
+             "sbitmap": ""}
     for name, depends in needs.items():
         (kernel / f"{name}.ko").write_bytes(module(f"depends={depends}", f"name={name}"))
     (kernel / "crc32c-intel.ko").write_bytes(module("alias=crypto-crc32c", "alias=crc32c", "depends="))
-    (folder / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\nkernel/net/packet/af_packet.ko\n")
+    (folder / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\nkernel/net/vmw_vsock/vsock.ko\n")
     (folder / "modules.builtin.modinfo").write_bytes(b"ext4.softdep=pre: crc32c\0ext4.license=GPL\0")
     boot = tmp_path / "package/boot"
     boot.mkdir()
@@ -119,7 +119,8 @@ def test_guest(deb, agent, tmp_path):
     early, late = (names(files[f"modules/{kind}"][2]) for kind in ("early", "late"))
     assert early == ["virtio_ring", "virtio", "virtio_mmio", "virtio_console", "virtio-rng", "virtio_balloon",
                      "overlay", "crc32c-intel", "fuse", "virtiofs"]
-    assert late == ["virtio_blk", "failover", "net_failover", "virtio_net"]
+    assert late == ["sbitmap", "blk_mq", "virtio_blk"]
+    assert files["modules/release"][2].decode() == RELEASE + "\n"
     assert {f"modules/{name}.ko" for name in early + late} < files.keys()
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["kernel_release"] == RELEASE
@@ -198,17 +199,17 @@ def test_bad_kernels(image, cause):
 
 def test_order_of_modules(tree):
     modules = make_guest.Modules(tree / f"lib/modules/{RELEASE}")
-    assert modules.closure(["virtio_net"]) == ["failover", "net_failover", "virtio_ring", "virtio", "virtio_net"]
-    assert modules.closure(["virtio_net"], already=["virtio"]) == ["failover", "net_failover", "virtio_net"]
+    assert modules.closure(["virtio_blk"]) == ["sbitmap", "blk_mq", "virtio_ring", "virtio", "virtio_blk"]
+    assert modules.closure(["virtio_blk"], already=["virtio"]) == ["sbitmap", "blk_mq", "virtio_blk"]
     assert modules.closure(["ext4"]) == ["crc32c_intel"]
-    assert modules.closure(["vsock", "af_packet"]) == []
+    assert modules.closure(["vsock", "vmw_vsock_virtio_transport"]) == []
 
 
 def test_module_that_is_missing(tree, deb, agent, tmp_path, capsys):
-    next(tree.rglob("failover.ko")).unlink()
+    next(tree.rglob("sbitmap.ko")).unlink()
     assert make(deb(), agent, tmp_path / "out") == 1
-    assert capsys.readouterr().err == ("make_guest: find module 'failover': not in the kernel's package "
-                                       "(needed by 'net_failover')\n")
+    assert capsys.readouterr().err == ("make_guest: find module 'sbitmap': not in the kernel's package "
+                                       "(needed by 'blk_mq')\n")
     assert not (tmp_path / "out/manifest.json").exists()
 
 
