@@ -93,6 +93,10 @@ class MicroVm final : public backend::Sandbox {
   void thaw();
   Result<> save_still(int directory, bool memory);
 
+  // microvm_trial.cc
+  Result<> attack_from_machine(int report);
+  void leave_out(std::vector<std::string>& words) const;
+
   // microvm.cc
   Result<Qmp*> control();
   Result<> watch(int fd) const;

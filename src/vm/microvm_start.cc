@@ -154,6 +154,8 @@ Result<> MicroVm::launch(Machine machine) {
   machine.console = console_->write_end();
   QemuOptions options;
   options.words = command_line(machine);
+  leave_out(options.words);
+  if (options_.box.trial) options.without = options_.box.trial->without;
   for (int fd : {machine.kernel, machine.initramfs, machine.state, machine.agent, machine.control,
                  machine.console, machine.base, machine.box, machine.share})
     if (fd >= 0) options.fds.push_back(fd);

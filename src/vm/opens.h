@@ -12,8 +12,10 @@ namespace caisson::vm {
 /// The path by which QEMU is told of its memory; there is no such file.
 constexpr const char* kMemoryPath = "/caisson/memory";
 
-/// The filter, as sys::install_seccomp_listener takes it.
-Result<std::string> opens_filter();
+/// The filter, as sys::install_seccomp_listener takes it. It also forbids what QEMU, which is given
+/// its sockets, does not need: Landlock has no word on socket files, and io_uring has ways around
+/// filters. `sockets`, for a trial: those are allowed.
+Result<std::string> opens_filter(bool sockets);
 
 /// Answers a call that waits at `listener`, if there is one: kMemoryPath is `memory`, all else is
 /// left to the kernel. Returns false when nobody can call any more.
