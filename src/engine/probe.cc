@@ -306,7 +306,10 @@ Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isol
     const std::string& place = canary.target.canary;
     if (without == "files") spec.mounts.push_back({.source = place, .target = place});
   }
-  if (isolation == Isolation::kMicroVm) canary.target.boot = runtime.boot;
+  if (isolation == Isolation::kMicroVm) {
+    canary.target.boot = runtime.boot;
+    spec.workdir = "/";  // its root may be empty
+  }
   if (with_limits) set_limits(spec, canary.target, layout, without);
   const Result<std::vector<trial::Finding>> found = run_trial(canary, runtime, spec, without);
   if (!found && found.error().reason != "trial_died") return found.error();

@@ -118,7 +118,7 @@ Result<> MicroVm::serve_files_of_host() {
 /// From a template where there can be one. A start that takes longer is better than none.
 Result<> MicroVm::start_machine(Machine machine) {
   if (resumes_) return resume_saved(machine);
-  if (!files_) {
+  if (!files_ && !options_.box.trial) {
     const Result<> went = resume_template(machine);
     if (went) return {};
     warnings_.push_back(format("start from a template: {}", went.error().message));
@@ -213,12 +213,16 @@ Result<> MicroVm::start_box() {
     start.views = shared_->views;
     rootfs = shared_->rootfs;
   }
+  if (!start.base && !shared_) {  // of a trial
+    rootfs.lowers = {guest::kEmpty};
+    rootfs.views.clear();
+  }
   rootfs.disk.clear();
   rootfs.saved.clear();
   rootfs.generation.clear();  // inside there is one, whatever disk it is on
   rootfs.strategy = RootfsStrategy::kOverlay;
   if (start.base) rootfs.lowers = {guest::kBase};
-  if (start.base) rootfs.lower_parent.clear();
+  rootfs.lower_parent.clear();
   // The host's limits are kept by the host, or by the machine itself.
   start.box.spec.limits.disk_bytes.reset();
   tell(start);
