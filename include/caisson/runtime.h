@@ -56,7 +56,7 @@ std::string_view to_string(Proof proof);
 
 /// One row of what `Runtime::probe` found. docs/isolation.md lists them all.
 struct Capability {
-  std::string isolation;  ///< "container", "process"; empty: of the host
+  std::string isolation;  ///< "container", "process", "microvm"; empty: of the host
   std::string name;       ///< e.g. "files", "limit_memory", "cgroup_memory"
   Proof proof = Proof::kUnavailable;
   bool required = false;  ///< boxes of the isolation are not started unless it is proved; nor
@@ -81,9 +81,9 @@ std::string to_json(const Capabilities& capabilities);
 
 struct ProbeOptions {
   bool fresh = false;  ///< try, whatever was found before
-  /// For tests of the trial: the name of a row whose defence is left out (docs/isolation.md). It
-  /// must be found `failed`; nothing is remembered. `defence_unknown`, also for a row that holds by
-  /// several defences.
+  /// For tests of the trial: the row whose defence is left out (docs/isolation.md), of isolations
+  /// that can be without it; no other is tried. It must be found `failed`; nothing is remembered.
+  /// `defence_unknown`, also for a row that holds by several defences.
   std::string without;
 };
 

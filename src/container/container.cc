@@ -13,7 +13,6 @@
 #include "init/stage_clock.h"
 #include "sys/idmap.h"
 #include "sys/process.h"
-#include "trial/attack.h"
 
 namespace caisson::container {
 
@@ -62,10 +61,6 @@ void Container::leave_out(std::string_view defence) {
       const auto* mount = std::get_if<MountFs>(&step);
       return mount != nullptr && mount->type == "mqueue";
     });
-  if (defence != "files") return;
-  const std::string canary = trial::decode(options_.trial.target).canary;
-  plan_.steps.insert(plan_.steps.end() - 1,
-                     MountBind{canary, canary, {}, plan_.facts.root, IdMapping::kOff});
 }
 
 /// What an earlier run of the box may have left goes first.

@@ -22,6 +22,7 @@
 #include "base/ulid.h"
 #include "container/plan.h"
 #include "engine/box_impl.h"
+#include "spec/effective.h"
 #include "spec/state_json.h"
 #include "sys/cgroup.h"
 #include "sys/landlock.h"
@@ -143,10 +144,43 @@ constexpr std::array kDefences = {"files",      "attributes",    "mounts",      
                                   "tracing",    "network",       "unix_sockets", "system_calls",
                                   "privileges", "shared_memory", "kernel_files", "descriptors"};
 
+/// What a microVM claims beside them: of its kernel and machine, and of the process that is it.
+constexpr std::array kMachineDefences = {"own_kernel",     "host_unreachable", "device_set",
+                                         "vmm_privileges", "vmm_system_calls", "vmm_namespaces",
+                                         "vmm_files",      "vmm_network"};
+
+/// One that a trial can be without. `mounts`, `tracing` and the rest hold by several at once.
+struct Hole {
+  std::string_view name;
+  bool container = false, process = false, micro_vm = false;
+};
+constexpr Hole kHoles[] = {{"files", true, true, true},
+                           {"signals", false, true, false},
+                           {"network", true, true, false},
+                           {"system_calls", true, true, true},
+                           {"privileges", true, true, true},
+                           {"shared_memory", true, false, false},
+                           {"kernel_files", true, false, true},
+                           {"descriptors", true, true, true},
+                           {"limit_memory", true, true, true},
+                           {"limit_pids", true, true, true},
+                           {"limit_cpus", true, true, true},
+                           {"limit_open_files", true, true, true},
+                           {"limit_file_size", true, true, true},
+                           {"limit_tmpfs", true, false, true},
+                           {"device_set", false, false, true},
+                           {"vmm_privileges", false, false, true},
+                           {"vmm_system_calls", false, false, true},
+                           {"vmm_namespaces", false, false, true},
+                           {"vmm_files", false, false, true},
+                           {"vmm_network", false, false, true}};
+
 /// Limits of the box, and what it is told to exceed. One that is left out is exceeded all the same.
 void set_limits(BoxSpec& spec, trial::Target& target, const sys::CgroupLayout& layout,
                 std::string_view without) {
-  const auto usable = [&](sys::Controller controller) { return layout.usable(controller); };
+  const auto usable = [&](sys::Controller controller) {
+    return spec.isolation == Isolation::kMicroVm || layout.usable(controller);
+  };
   Limits& limits = spec.limits;
   if (usable(sys::Controller::kMemory)) limits.memory_bytes = target.memory_bytes = 64u << 20;
   if (usable(sys::Controller::kPids)) limits.pids = target.pids = 24;
@@ -154,7 +188,7 @@ void set_limits(BoxSpec& spec, trial::Target& target, const sys::CgroupLayout& l
     limits.cpus = static_cast<double>(target.cpu_percent = 25) / 100;
   limits.open_files = target.open_files = 64;
   limits.file_size_bytes = target.file_size_bytes = 1u << 20;
-  if (spec.isolation == Isolation::kContainer) limits.tmpfs_bytes = target.tmpfs_bytes = 4u << 20;
+  if (spec::has_own_root(spec.isolation)) limits.tmpfs_bytes = target.tmpfs_bytes = 4u << 20;
   if (without == "limit_memory") limits.memory_bytes.reset();
   if (without == "limit_pids") limits.pids.reset();
   if (without == "limit_cpus") limits.cpus.reset();
@@ -176,7 +210,7 @@ Result<std::vector<trial::Finding>> run_trial(const Canary& canary, const Runtim
                             outer.boot);
   backend::Trial trial{trial::encode(canary.target), std::string(without)};
   TRY(start_box(inner, box.id(), false, trial));
-  const Result<ExitInfo> end = box.wait(in(std::chrono::seconds(60)));
+  const Result<ExitInfo> end = box.wait(in(std::chrono::seconds(120)));
   std::string report;
   for (const Output& output : TRY(box.logs())) report += output.data;
   TRY(box.remove(true));
@@ -186,13 +220,15 @@ Result<std::vector<trial::Finding>> run_trial(const Canary& canary, const Runtim
 
 Capability row_of(Isolation isolation, std::string_view name, Proof proof,
                   std::string detail = {}) {
-  const bool defence = std::ranges::count(kDefences, name) != 0;
+  const bool defence =
+      std::ranges::count(kDefences, name) + std::ranges::count(kMachineDefences, name) != 0;
   return {
       std::string(to_string(isolation)), std::string(name), proof, defence, std::move(detail), {}};
 }
 
 /// What this host has no means for is no failure.
 void excuse(Capability& row, const sys::CgroupLayout& layout, int landlock_abi) {
+  if (row.isolation == to_string(Isolation::kMicroVm)) return;  // its kernel has them all
   for (const Limit& limit : kLimits)
     if (row.name == format("limit_{}", limit.name) && limit.controller &&
         !layout.usable(*limit.controller)) {
@@ -226,10 +262,12 @@ std::vector<Capability> judge(Isolation isolation, const std::vector<trial::Find
       rows.push_back(row_of(isolation, name, Proof::kProved));
   };
   for (const char* name : kDefences)
-    if (isolation == Isolation::kContainer || std::string_view(name) != "kernel_files") add(name);
+    if (spec::has_own_root(isolation) || std::string_view(name) != "kernel_files") add(name);
+  if (isolation == Isolation::kMicroVm)
+    for (const char* name : kMachineDefences) add(name);
   if (with_limits)
     for (const Limit& limit : kLimits)
-      if (isolation == Isolation::kContainer || std::string_view(limit.name) != "tmpfs")
+      if (spec::has_own_root(isolation) || std::string_view(limit.name) != "tmpfs")
         add(format("limit_{}", limit.name));
   if (!touched.empty()) {
     rows.push_back(row_of(isolation, "canaries", Proof::kFailed, touched));
@@ -240,14 +278,11 @@ std::vector<Capability> judge(Isolation isolation, const std::vector<trial::Find
 
 }  // namespace
 
-/// `mounts`, `tracing` and the rest hold by several defences at once, and stay.
-bool is_hole(std::string_view name) {
-  constexpr std::array<std::string_view, 8> kHoles = {"files",        "signals",    "network",
-                                                      "system_calls", "privileges", "shared_memory",
-                                                      "kernel_files", "descriptors"};
-  return std::ranges::count(kHoles, name) != 0 ||
-         std::ranges::any_of(
-             kLimits, [&](const Limit& limit) { return name == format("limit_{}", limit.name); });
+bool is_hole(Isolation isolation, std::string_view name) {
+  const auto hole = std::ranges::find(kHoles, name, &Hole::name);
+  if (hole == std::end(kHoles)) return false;
+  if (isolation == Isolation::kContainer) return hole->container;
+  return isolation == Isolation::kMicroVm ? hole->micro_vm : hole->process;
 }
 
 Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
@@ -265,9 +300,16 @@ Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isol
   spec.command = {"caisson-trial"};
   spec.protect_defaults = false;
   if (without == "network") spec.network = Network::kUnsafeHostNetwork;
-  canary.target.own_proc = isolation == Isolation::kContainer;
-  if (isolation == Isolation::kContainer)
+  if (spec::has_own_root(isolation)) {
+    canary.target.own_proc = true;
     canary.target.capabilities = container::capabilities_of(spec);
+    const std::string& place = canary.target.canary;
+    if (without == "files") spec.mounts.push_back({.source = place, .target = place});
+  }
+  if (isolation == Isolation::kMicroVm) {
+    canary.target.boot = runtime.boot;
+    spec.workdir = "/";  // its root may be empty
+  }
   if (with_limits) set_limits(spec, canary.target, layout, without);
   const Result<std::vector<trial::Finding>> found = run_trial(canary, runtime, spec, without);
   if (!found && found.error().reason != "trial_died") return found.error();
@@ -282,6 +324,8 @@ Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isol
 namespace caisson {
 namespace {
 
+constexpr Isolation kTried[] = {Isolation::kContainer, Isolation::kProcess, Isolation::kMicroVm};
+
 std::vector<Capability> not_started(Isolation isolation, const Error& error) {
   return {{std::string(to_string(isolation)), "start", Proof::kUnavailable, true, error.message,
            error.hint}};
@@ -289,15 +333,36 @@ std::vector<Capability> not_started(Isolation isolation, const Error& error) {
 
 }  // namespace
 
-Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
-  if (!options.without.empty() && !engine::is_hole(options.without))
+namespace {
+
+/// Of those that make the claim: a test of the trial, of which nothing is remembered.
+Result<Capabilities> probe_without(const Runtime::Impl& runtime, const std::string& defence) {
+  Capabilities all;
+  for (Isolation isolation : kTried) {
+    if (!engine::is_hole(isolation, defence)) continue;
+    Result<std::vector<Capability>> rows = engine::try_isolation(runtime, isolation, true, defence);
+    if (!rows) rows = not_started(isolation, rows.error());
+    std::ranges::move(*rows, std::back_inserter(all.rows));
+  }
+  if (all.rows.empty())
     return make_error(Code::kInvalidArgument, "defence_unknown",
                       format("leave out defence '{}': there is no such row, or it holds by several "
                              "defences at once",
-                             options.without),
+                             defence),
                       "docs/isolation.md lists those that can be left out");
-  const bool usual = options.without.empty();
-  if (usual && !options.fresh)
+  return all;
+}
+
+/// What changes when it is installed does so with the key of what is remembered.
+bool is_missing(const Error& error) {
+  return error.reason == "qemu_missing" || error.reason == "guest_missing";
+}
+
+}  // namespace
+
+Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
+  if (!options.without.empty()) return probe_without(*impl_, options.without);
+  if (!options.fresh)
     if (const std::optional<std::string> text = engine::remembered_probe(*impl_))
       if (Result<Capabilities> known = spec::capabilities_from_json(*text)) {
         std::erase_if(known->rows, [](const Capability& row) { return row.name == "idmap_here"; });
@@ -306,14 +371,13 @@ Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
       }
   Capabilities all;
   bool tried = true;
-  for (Isolation isolation : {Isolation::kContainer, Isolation::kProcess}) {
-    Result<std::vector<Capability>> rows =
-        engine::try_isolation(*impl_, isolation, true, options.without);
+  for (Isolation isolation : kTried) {
+    Result<std::vector<Capability>> rows = engine::try_isolation(*impl_, isolation, true, {});
     // Where no box can be started nothing was found out: the next start tries again, and says why.
-    if (usual && rows) engine::remember_proof(*impl_, isolation, *rows);
-    tried = tried && rows;
+    if (rows) engine::remember_proof(*impl_, isolation, *rows);
+    tried = tried && (rows || is_missing(rows.error()));
     if (!rows) rows = not_started(isolation, rows.error());
-    for (Capability& row : *rows) all.rows.push_back(std::move(row));
+    std::ranges::move(*rows, std::back_inserter(all.rows));
   }
   all.rows.push_back({std::string(to_string(Isolation::kUnsafeHost)), "isolation",
                       Proof::kUnavailable, false, "none: it is an ordinary process of the caller's",
@@ -321,7 +385,7 @@ Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
   for (Capability& row : TRY(engine::try_host(*impl_, all.rows)))
     all.rows.push_back(std::move(row));
   all.rows.push_back(engine::try_working_directory());
-  if (usual && tried) engine::remember_probe(*impl_, to_json(all));
+  if (tried) engine::remember_probe(*impl_, to_json(all));
   return all;
 }
 

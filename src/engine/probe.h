@@ -15,8 +15,8 @@ namespace caisson::engine {
 Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
                                               bool with_limits, std::string_view without);
 
-/// Whether the defence of a row can be left out of a trial.
-bool is_hole(std::string_view name);
+/// Whether the defence of a row can be left out of the isolation's trial.
+bool is_hole(Isolation isolation, std::string_view name);
 
 /// Facilities of the host. `container`: what try_isolation found.
 Result<std::vector<Capability>> try_host(const Runtime::Impl& runtime,

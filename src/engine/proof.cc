@@ -1,9 +1,11 @@
 // What was proved, remembered for as long as the machine runs and the programs are the same.
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend/qemu.h"
 #include "base/sha256.h"
 #include "engine/probe.h"
 
@@ -39,15 +41,25 @@ Fd open_directory(const std::string& path) {
   return directory;
 }
 
-/// The boot and the program: its inode changes with any byte of it, inode(7).
-std::string key(const Runtime::Impl& runtime, std::string_view what) {
-  struct stat shim{};
-  if (runtime.boot.empty() || ::stat(runtime.shim.c_str(), &shim) < 0) return {};
-  return format("{}-{}", what,
-                sha256_hex(format("{} {} {} {} {} {} {}", runtime.boot, shim.st_dev, shim.st_ino,
-                                  shim.st_size, shim.st_mtim.tv_sec, shim.st_mtim.tv_nsec,
-                                  shim.st_ctim.tv_nsec))
-                    .substr(0, 32));
+/// Which file it is: its inode changes with any byte of it, inode(7). Empty: there is none.
+std::string version_of(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) < 0) return {};
+  return format("{} {} {} {} {} {}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
+                info.st_mtim.tv_nsec, info.st_ctim.tv_nsec);
+}
+
+/// The boot and the programs, with `machines` also those that microVMs are made of.
+std::string key(const Runtime::Impl& runtime, std::string_view what, bool machines) {
+  const std::string shim = version_of(runtime.shim);
+  if (runtime.boot.empty() || shim.empty()) return {};
+  std::string versions = format("{} {}", runtime.boot, shim);
+  if (machines) {
+    const std::string guest = find_guest(runtime.options, runtime.shim);
+    versions += format(";{}", version_of(guest + "/manifest.json"));
+    for (const char* qemu : backend::kQemuPaths) versions += format(";{}", version_of(qemu));
+  }
+  return format("{}-{}", what, sha256_hex(versions).substr(0, 32));
 }
 
 std::optional<std::string> read(const Runtime::Impl& runtime, const std::string& name) {
@@ -68,7 +80,12 @@ void write(const Runtime::Impl& runtime, const std::string& name, const std::str
 }
 
 std::string proof_key(const Runtime::Impl& runtime, Isolation isolation) {
-  return key(runtime, format("proof-{}", to_string(isolation)));
+  return key(runtime, format("proof-{}", to_string(isolation)), isolation == Isolation::kMicroVm);
+}
+
+std::string probe_key(const Runtime::Impl& runtime) {
+  const std::string home = sha256_hex(runtime.layout.home).substr(0, 16);
+  return key(runtime, format("doctor-{}", home), true);
 }
 
 /// What failed, whether it was required or not, is claimed and does not hold.
@@ -87,6 +104,16 @@ Error refused(Isolation isolation, std::string_view names) {
                     "caisson doctor --fresh tries it again");
 }
 
+/// Boxes that are started at once wait for one trial, which ends with the descriptor.
+Fd take_turn(const Runtime::Impl& runtime, Isolation isolation) {
+  const Fd directory = open_directory(choose_directory(runtime));
+  if (!directory) return {};
+  const std::string name = format("trial-{}", to_string(isolation));
+  Result<Fd> turn = open_at(directory.get(), name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!turn || ::flock(turn->get(), LOCK_EX) < 0) return {};
+  return std::move(*turn);
+}
+
 }  // namespace
 
 void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
@@ -97,10 +124,14 @@ void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
 
 Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
   if (isolation == Isolation::kUnsafeHost) return {};  // it claims nothing
-  // A guest that does not boot is no box, and one that does has a kernel of its own.
-  if (isolation == Isolation::kMicroVm) return {};
-  if (const std::optional<std::string> found = read(runtime, proof_key(runtime, isolation)))
-    return *found == kProved ? Result<>() : refused(isolation, *found);
+  const std::string name = proof_key(runtime, isolation);
+  std::optional<std::string> found = read(runtime, name);
+  Fd turn;
+  if (!found) {
+    turn = take_turn(runtime, isolation);
+    found = read(runtime, name);
+  }
+  if (found) return *found == kProved ? Result<>() : refused(isolation, *found);
   const std::vector<Capability> rows = TRY(try_isolation(runtime, isolation, false, {}));
   remember_proof(runtime, isolation, rows);
   const std::string names = unproved(rows);
@@ -108,13 +139,11 @@ Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
 }
 
 std::optional<std::string> remembered_probe(const Runtime::Impl& runtime) {
-  return read(runtime,
-              key(runtime, format("doctor-{}", sha256_hex(runtime.layout.home).substr(0, 16))));
+  return read(runtime, probe_key(runtime));
 }
 
 void remember_probe(const Runtime::Impl& runtime, const std::string& json) {
-  write(runtime, key(runtime, format("doctor-{}", sha256_hex(runtime.layout.home).substr(0, 16))),
-        json);
+  write(runtime, probe_key(runtime), json);
 }
 
 }  // namespace caisson::engine

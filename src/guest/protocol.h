@@ -19,6 +19,7 @@ constexpr int kVersion = 3;
 constexpr const char* kPort = "caisson.agent";
 
 // Where things are in a guest.
+constexpr const char* kEmpty = "/tmp";                ///< where nothing is
 constexpr const char* kBase = "/run/caisson/base";    ///< the image, read-only
 constexpr const char* kBox = "/run/caisson/box";      ///< what the box writes
 constexpr const char* kShare = "/run/caisson/share";  ///< of the host

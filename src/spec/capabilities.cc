@@ -61,7 +61,7 @@ std::string to_json(const Capabilities& capabilities) {
                     {"detail", spec::encode_text(row.detail)},
                     {"hint", spec::encode_text(row.hint)}});
   nlohmann::json isolations;
-  for (Isolation isolation : {Isolation::kContainer, Isolation::kProcess})
+  for (Isolation isolation : {Isolation::kContainer, Isolation::kProcess, Isolation::kMicroVm})
     isolations[std::string(to_string(isolation))] = capabilities.is_fully_isolated(isolation);
   return nlohmann::json{{"fully_isolated", isolations}, {"rows", rows}}.dump();
 }

@@ -25,29 +25,12 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "trial/attempts.h"
 #include "trial/exhaust.h"
+#include "trial/guest.h"
 
 namespace caisson::trial {
 namespace {
-
-/// Collects the attempts on one defence.
-class Attempts final {
- public:
-  void broke(bool succeeded, std::string_view what) {
-    if (!succeeded) return;
-    if (!broken_.empty()) broken_ += "; ";
-    broken_ += what;
-  }
-  /// An attempt that gave a descriptor.
-  void opened(int fd, std::string_view what) {
-    broke(fd >= 0, what);
-    if (fd >= 0) ::close(fd);
-  }
-  const std::string& broken() const { return broken_; }
-
- private:
-  std::string broken_;
-};
 
 std::string files(const Target& t) {
   Attempts attempts;
@@ -267,7 +250,7 @@ std::string descriptors() {
 
 void tell(int out, std::string_view defence, const std::string& broken) {
   [[maybe_unused]] const Result<> told =
-      write_all(out, format("{}\t{}\n", defence, broken), "report");
+      write_all(out, line_of({std::string(defence), broken}), "report");
 }
 
 }  // namespace
@@ -286,6 +269,10 @@ void attack(std::string_view target, int out) {
   tell(out, "privileges", privileges(t));
   tell(out, "shared_memory", shared_memory(t));
   if (t.own_proc) tell(out, "kernel_files", kernel_files());
+  if (!t.boot.empty()) {
+    tell(out, "own_kernel", share_kernel(t));
+    tell(out, "host_unreachable", reach_host());
+  }
   if (t.open_files > 0) tell(out, "limit_open_files", exceed_open_files(t.open_files));
   if (t.file_size_bytes > 0) tell(out, "limit_file_size", exceed_file_size(t.file_size_bytes));
   if (t.tmpfs_bytes > 0) tell(out, "limit_tmpfs", exceed_tmpfs(t.tmpfs_bytes));

@@ -21,6 +21,7 @@ struct Target {
   int shm_id = -1;                 ///< a System V segment, shmget(2)
   std::uint64_t capabilities = 0;  ///< that root in the box may have
   bool own_proc = false;           ///< the box has a /proc of its own, with masks
+  std::string boot;                ///< the host's (random(4)), for a guest; empty: it is no guest
   std::uint64_t memory_bytes = 0, pids = 0, open_files = 0, file_size_bytes = 0, tmpfs_bytes = 0;
   std::uint64_t cpu_percent = 0;
 };
@@ -32,6 +33,8 @@ struct Finding {
   std::string defence;
   std::string broken;  ///< the attempts that succeeded
 };
+/// As a line of the report.
+std::string line_of(const Finding& finding);
 /// What the attacks wrote. A trial that died has no last line: `trial_died`.
 Result<std::vector<Finding>> parse_report(std::string_view text);
 

@@ -26,10 +26,11 @@ void read_number(std::string_view text, T& out) {
 
 std::string encode(const Target& t) {
   return format(
-      "canary={}\nabstract={}\nport={}\npid={}\nshm={}\ncapabilities={}\nown_proc={}\nmemory={}\n"
-      "pids={}\nopen_files={}\nfile_size={}\ntmpfs={}\ncpu={}\n",
+      "canary={}\nabstract={}\nport={}\npid={}\nshm={}\ncapabilities={}\nown_proc={}\nboot={}\n"
+      "memory={}\npids={}\nopen_files={}\nfile_size={}\ntmpfs={}\ncpu={}\n",
       t.canary, t.abstract_name, t.tcp_port, t.pid, t.shm_id, t.capabilities, t.own_proc ? 1 : 0,
-      t.memory_bytes, t.pids, t.open_files, t.file_size_bytes, t.tmpfs_bytes, t.cpu_percent);
+      t.boot, t.memory_bytes, t.pids, t.open_files, t.file_size_bytes, t.tmpfs_bytes,
+      t.cpu_percent);
 }
 
 Target decode(std::string_view text) {
@@ -45,6 +46,7 @@ Target decode(std::string_view text) {
     if (key == "shm") read_number(value, t.shm_id);
     if (key == "capabilities") read_number(value, t.capabilities);
     if (key == "own_proc") t.own_proc = value == "1";
+    if (key == "boot") t.boot = value;
     if (key == "memory") read_number(value, t.memory_bytes);
     if (key == "pids") read_number(value, t.pids);
     if (key == "open_files") read_number(value, t.open_files);
@@ -53,6 +55,10 @@ Target decode(std::string_view text) {
     if (key == "cpu") read_number(value, t.cpu_percent);
   });
   return t;
+}
+
+std::string line_of(const Finding& finding) {
+  return format("{}\t{}\n", finding.defence, finding.broken);
 }
 
 Result<std::vector<Finding>> parse_report(std::string_view text) {

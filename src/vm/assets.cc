@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "backend/qemu.h"
 #include "spec/json.h"
 
 namespace caisson::vm {
@@ -93,7 +94,7 @@ Result<Assets> open_assets(const std::string& directory, const std::string& kern
 }
 
 Result<std::string> find_qemu() {
-  for (const char* path : {"/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64"})
+  for (const char* path : backend::kQemuPaths)
     if (::access(path, X_OK) == 0) return std::string(path);
   return make_error(Code::kFailedPrecondition, "qemu_missing",
                     "start guest: there is no qemu-system-x86_64 here",

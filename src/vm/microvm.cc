@@ -242,6 +242,7 @@ Result<backend::Terminal> MicroVm::open_terminal(const std::string&) {
 Result<> MicroVm::spawn(ProcessId id, const backend::ProcessSpec& spec, backend::Stdio stdio) {
   if (failed_ || ended_) return silent();
   if (resumes_ && id == backend::kMainProcess) return take_main(std::move(stdio));
+  if (spec.attacks) TRY(attack_from_machine(stdio.out.get()));
   guest::Spawn message{id, spec, {}};
   Process process;
   if (spec.terminal) {

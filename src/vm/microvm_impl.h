@@ -65,7 +65,10 @@ class MicroVm final : public backend::Sandbox {
 
   // microvm_start.cc
   const BoxSpec& spec() const { return options_.box.spec; }
-  bool boots() const { return spec().machine.cold || !spec().machine.kernel.empty() || files_; }
+  /// Instead of going on from a template.
+  bool boots() const {
+    return spec().machine.cold || !spec().machine.kernel.empty() || files_ || options_.box.trial;
+  }
   guest::Wake identity() const;
   guest::Start start_message() const;
   Result<> boot();
@@ -106,6 +109,10 @@ class MicroVm final : public backend::Sandbox {
   Result<> take_main(backend::Stdio stdio);
   void thaw();
   Result<> save_still(int directory, bool memory);
+
+  // microvm_trial.cc
+  Result<> attack_from_machine(int report);
+  void leave_out(std::vector<std::string>& words) const;
 
   // microvm.cc
   Result<Qmp*> control();

@@ -208,6 +208,8 @@ Result<> MicroVm::launch(Machine machine) {
   machine.console = console_->write_end();
   QemuOptions options;
   options.words = command_line(machine);
+  leave_out(options.words);
+  if (options_.box.trial) options.without = options_.box.trial->without;
   for (int fd : {machine.kernel, machine.initramfs, machine.state, machine.agent, machine.control,
                  machine.console, machine.base, machine.box, machine.share})
     if (fd >= 0) options.fds.push_back(fd);
@@ -277,12 +279,16 @@ guest::Start MicroVm::start_message() const {
     start.views = shared_->views;
     rootfs = shared_->rootfs;
   }
+  if (!start.base && !shared_) {  // of a trial
+    rootfs.lowers = {guest::kEmpty};
+    rootfs.views.clear();
+  }
   rootfs.disk.clear();
   rootfs.saved.clear();
   rootfs.generation.clear();  // inside there is one, whatever disk it is on
   rootfs.strategy = RootfsStrategy::kOverlay;
   if (start.base) rootfs.lowers = {guest::kBase};
-  if (start.base) rootfs.lower_parent.clear();
+  rootfs.lower_parent.clear();
   // The host's limits are kept by the host, or by the machine itself.
   Limits& limits = start.box.spec.limits;
   for (auto* limit :

@@ -49,9 +49,8 @@ Result<> MicroVm::resume_template(Machine machine) {
 /// A box that begins with its image alone.
 bool MicroVm::can_be_template() const {
   const backend::StartRequest& box = options_.box;
-  return !resumes_ && !boots() && !box.at_rest && !box.trial && box.fail_at == 0 &&
-         box.rootfs.saved.empty() && base_ &&
-         ::faccessat(data_.get(), writable_name(box.rootfs).c_str(), F_OK, 0) < 0;
+  return !resumes_ && !boots() && !box.at_rest && box.fail_at == 0 && box.rootfs.saved.empty() &&
+         base_ && ::faccessat(data_.get(), writable_name(box.rootfs).c_str(), F_OK, 0) < 0;
 }
 
 /// What makes the box: less than its spec, most of which is for its programs.

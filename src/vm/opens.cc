@@ -27,12 +27,14 @@ bool asks_for_memory(const seccomp_notif& request) {
 
 }  // namespace
 
-Result<std::string> opens_filter(bool keeps_file) {
+Result<std::string> opens_filter(bool keeps_file, bool sockets) {
   sys::SeccompRules rules;
   rules.default_decision = {SeccompAction::kAllow, 0};
   rules.rules = {{"openat",
                   {SeccompAction::kNotify, 0},
-                  {{kFlags, SeccompCompare::kMaskedEqual, O_ACCMODE, O_RDWR}}}};
+                  {{kFlags, SeccompCompare::kMaskedEqual, O_ACCMODE, O_RDWR}}},
+                 {"io_uring_setup", {SeccompAction::kErrno, ENOSYS}, {}}};
+  if (!sockets) rules.rules.push_back({"socket", {SeccompAction::kErrno, EACCES}, {}});
   // What a guest gives back QEMU takes out of the file and out of its mapping; of a file that is
   // not to change the second is all there is to do.
   if (keeps_file)

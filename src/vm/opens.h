@@ -14,9 +14,11 @@ constexpr const char* kMemoryPath = "/caisson/memory";
 /// The number of the descriptor that it gets.
 constexpr int kMemoryFd = 900;
 
-/// The filter, as sys::install_seccomp_listener takes it.
-/// With `keeps_file` the file of the memory is one that does not change.
-Result<std::string> opens_filter(bool keeps_file);
+/// The filter, as sys::install_seccomp_listener takes it. It also forbids what QEMU, which is given
+/// its sockets, does not need: Landlock has no word on socket files, and io_uring has ways around
+/// filters. `keeps_file`: that of the memory is one that does not change. `sockets`, for a trial:
+/// those are allowed.
+Result<std::string> opens_filter(bool keeps_file, bool sockets);
 
 /// Answers a call that waits at `listener`, if there is one: kMemoryPath is `memory`, all else is
 /// left to the kernel. Returns false when nobody can call any more.

@@ -25,14 +25,17 @@ namespace {
 
 namespace access = sys::fs_access;
 
-Result<> leave_namespaces() {
-  if (::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS) < 0)
+Result<> leave_namespaces(const QemuOptions& options) {
+  const int network = options.without == "vmm_network" ? 0 : CLONE_NEWNET;
+  if (::unshare(network | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS) < 0)
     return sys_error("leave namespaces", "");
   return {};
 }
 
 /// The group of /dev/kvm stays, where it has one.
 Result<> become(const QemuOptions& options) {
+  if (const int err = sys::drop_bounding(0); err != 0)
+    return errno_error(err, "drop the bounding set", "");
   struct stat device{};
   std::vector<gid_t> groups;
   if (options.kvm && ::stat("/dev/kvm", &device) == 0) groups.push_back(device.st_gid);
@@ -45,9 +48,10 @@ Result<> become(const QemuOptions& options) {
   return {};
 }
 
-Result<> give_up_privileges(pid_t parent) {
+Result<> give_up_privileges(const QemuOptions& options, pid_t parent) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return sys_error("set no_new_privs", "");
-  if (const int err = sys::set_capabilities(0, 0, 0); err != 0)
+  const bool all = options.without != "vmm_privileges";
+  if (const int err = all ? sys::set_capabilities(0, 0, 0) : 0; err != 0)
     return errno_error(err, "drop capabilities", "");
   // A change of credentials clears it, prctl(2).
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return sys_error("harden qemu", "");
@@ -64,8 +68,9 @@ Result<> confine(const QemuOptions& options) {
   if (!abi) return {};
   constexpr int kTcpAbi = 4, kScopeAbi = 6;
   sys::LandlockOptions walls;
-  walls.forbid_tcp = *abi >= kTcpAbi;
-  walls.forbid_scope = *abi >= kScopeAbi;
+  const bool network = options.without == "vmm_network";
+  walls.forbid_tcp = *abi >= kTcpAbi && !network;
+  walls.forbid_scope = *abi >= kScopeAbi && !network;
   sys::Landlock rules = TRY(sys::Landlock::create(walls));
   const auto allow = [&](const char* path, sys::FsAccess what) -> Result<> {
     const Result<Fd> place = open_fd(path, O_PATH);
@@ -84,8 +89,9 @@ Result<> confine(const QemuOptions& options) {
 
 /// The listener goes to the shim, which closes it when QEMU has opened what it needs; what it opens
 /// for writing after that fails.
-Result<> ask_for_opens(bool keeps_file, int shim) {
-  const std::string program = TRY(opens_filter(keeps_file));
+Result<> ask_for_opens(const QemuOptions& options, int shim) {
+  const std::string program =
+      TRY(opens_filter(options.keeps_file, options.without == "vmm_network"));
   const Fd listener(
       sys::install_seccomp_listener(program.data(), program.size() / sizeof(sock_filter)));
   if (!listener) return errno_error(-listener.get(), "install filter", "");
@@ -101,13 +107,11 @@ Result<> prepare(const QemuOptions& options, int shim, pid_t parent) {
     if (::fcntl(fd, F_SETFD, 0) < 0) return sys_error("pass descriptor", "");
   for (int fd : {1, 2})
     if (::dup2(options.output, fd) < 0) return sys_error("redirect output", "");
-  TRY(leave_namespaces());
-  if (const int err = sys::drop_bounding(0); err != 0)
-    return errno_error(err, "drop the bounding set", "");
-  TRY(become(options));
-  TRY(give_up_privileges(parent));
-  TRY(confine(options));
-  return options.asks ? ask_for_opens(options.keeps_file, shim) : Result<>();
+  if (options.without != "vmm_namespaces") TRY(leave_namespaces(options));
+  if (options.without != "vmm_privileges") TRY(become(options));
+  TRY(give_up_privileges(options, parent));
+  if (options.without != "vmm_files") TRY(confine(options));
+  return options.asks ? ask_for_opens(options, shim) : Result<>();
 }
 
 /// This process is QEMU, or tells `shim` why not.

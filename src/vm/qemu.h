@@ -20,6 +20,7 @@ struct QemuOptions {
   bool keeps_file = false;         ///< of its memory, see opens.h
   uid_t uid = 0;                   ///< whose it is, in our user namespace
   bool kvm = false;                ///< it opens /dev/kvm
+  std::string without;             ///< for a trial: the row whose defence is left out
 };
 
 struct Qemu {
@@ -29,9 +30,9 @@ struct Qemu {
 };
 
 /// Starts it: in network, IPC, UTS and mount namespaces of its own, without capabilities or the way
-/// to new ones, with Landlock (programs and libraries of /usr to read, nothing to write), and ended
-/// with us. Needs CAP_SYS_ADMIN and CAP_SETUID in our user namespace. Filters of system calls are
-/// QEMU's own (-sandbox).
+/// to new ones, with Landlock (programs and libraries of /usr to read, nothing to write), unable to
+/// make sockets, and ended with us. Needs CAP_SYS_ADMIN and CAP_SETUID in our user namespace. The
+/// other filter of system calls is QEMU's own (-sandbox).
 Result<Qemu> start_qemu(const QemuOptions& options);
 
 }  // namespace caisson::vm

@@ -84,7 +84,10 @@ std::string last_words(const std::string& data) {
 
 }  // namespace
 
-bool needs_shares(const backend::StartRequest& box) { return spec::shows_host_files(box.spec); }
+/// A trial runs no program: its root may be empty, and who cannot have a virtiofsd can try a guest.
+bool needs_shares(const backend::StartRequest& box) {
+  return spec::shows_host_files(box.spec) && !(box.trial && box.spec.mounts.empty());
+}
 
 Shared share(const backend::StartRequest& box, const std::string& user) {
   Shared shared{server_spec(user), box.spec, {}, box.rootfs, {}};

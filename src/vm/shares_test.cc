@@ -27,6 +27,10 @@ TEST(SharesTest, AnImageAloneNeedsNone) {
   box = image_box();
   box.spec.source = "host:";
   EXPECT_TRUE(needs_shares(box));
+  box.trial.emplace();
+  EXPECT_FALSE(needs_shares(box));
+  box.spec.mounts.push_back({.source = "/canary", .target = "/canary"});
+  EXPECT_TRUE(needs_shares(box));
 }
 
 TEST(SharesTest, BindsAreNestedAsInTheBox) {

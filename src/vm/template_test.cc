@@ -118,7 +118,7 @@ TEST_F(TemplatesTest, CannotBeChangedByWhoGoesOnFromIt) {
 
 /// In a process of its own, as QEMU does it: 0 when the path is the file, and can only be read.
 int try_to_open(int parent) {
-  const Result<std::string> filter = opens_filter(true);
+  const Result<std::string> filter = opens_filter(true, false);
   if (!filter || ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return 1;
   const Fd listener(sys::install_seccomp_listener(filter->data(), filter->size() / 8));
   if (!listener || sys::send_with_fds(parent, "x", {listener.get()}) != 1) return 2;

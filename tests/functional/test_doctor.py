@@ -13,8 +13,11 @@ DEFENCES = {"files", "attributes", "mounts", "signals", "tracing", "network", "u
             "privileges", "shared_memory", "descriptors"}
 
 
+NO_GUEST = {"CAISSON_GUEST": "/nonexistent"}  # microVMs: test_doctor_microvm.py
+
+
 def doctor(caisson, *options):
-    done = caisson("doctor", "--json", *options, timeout=110)
+    done = caisson("doctor", "--json", *options, timeout=110, env=NO_GUEST)
     document = json.loads(done.stdout)
     return done.returncode, {(row["isolation"], row["name"]): row for row in document["rows"]}, document
 
@@ -22,6 +25,9 @@ def doctor(caisson, *options):
 def test_every_claim_is_proved(caisson):
     status, rows, document = doctor(caisson, "--fresh")
     assert status == 0
+    start = rows["microvm", "start"]
+    assert start["proof"] == "unavailable" and "./dev guest" in start["hint"], "it is not there, and no failure"
+    assert document["fully_isolated"]["microvm"] is False
     for isolation, names in ("container", DEFENCES | {"kernel_files"}), ("process", DEFENCES):
         assert document["fully_isolated"][isolation] is True
         for name in names | {"start"}:
@@ -40,7 +46,7 @@ def test_every_claim_is_proved(caisson):
     for name in ("kernel", "user_namespaces", "userns_sysctls", "userns_apparmor", "landlock", "overlay", "kvm",
                  "cgroup_memory", "idmap_home"):
         assert ("", name) in rows
-    table = caisson("doctor").stdout
+    table = caisson("doctor", env=NO_GUEST).stdout
     assert "FAILED" not in table and "container" in table and "proved" in table
 
 
@@ -123,6 +129,6 @@ def test_what_is_not_proved_is_not_started(caisson, home, found, starts):
 
 def test_without_a_shim_nothing_is_claimed(caisson):
     done = caisson("doctor", "--json", env={"CAISSON_SHIM": "/bin/false"})
-    rows = [row for row in json.loads(done.stdout)["rows"] if row["isolation"] in ("container", "process")]
+    rows = [row for row in json.loads(done.stdout)["rows"] if row["isolation"] in ("container", "process", "microvm")]
     assert rows and all(row["proof"] == "unavailable" for row in rows)
-    assert json.loads(done.stdout)["fully_isolated"] == {"container": False, "process": False}
+    assert json.loads(done.stdout)["fully_isolated"] == {"container": False, "process": False, "microvm": False}
