@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 
+#include "agent/compare.h"
 #include "backend/sandbox.h"
 #include "guest/link.h"
 #include "guest/protocol.h"
@@ -26,6 +27,7 @@ class Server final {
   Result<> on_message(const wire::Frame& frame);
   Result<> handle(const guest::Wake& message);
   Result<> handle(guest::Start message);
+  Result<> handle(const guest::Compare& message);
   Result<> handle(const guest::Spawn& message);
   Result<> handle(const guest::ServeFiles& message);
   Result<> handle(const guest::Signal& message);
@@ -41,11 +43,14 @@ class Server final {
   Result<> spawn(const guest::Spawn& message);
   Result<> serve_files(backend::ProcessId id);
   void tell_failed(backend::ProcessId id, const Error& error);
+  Result<> compare(const guest::Compare& message);
+  void on_compared();
   void on_sandbox();
   guest::Figures figures();
 
   guest::Link link_;
   std::unique_ptr<backend::Sandbox> sandbox_;
+  std::optional<Comparison> comparison_;
   std::set<backend::ProcessId> running_;        ///< asked for, and not told to have ended
   std::map<backend::ProcessId, Fd> terminals_;  ///< masters
   guest::Figures last_;                         ///< of the box that is gone

@@ -29,6 +29,7 @@ struct Machine {
   int console = -1;              ///< takes what the guest's kernel says
   int base = -1;                 ///< ext4, read-only; -1: none
   int box = -1;                  ///< qcow2; -1: none
+  int old = -1;                  ///< qcow2; -1: none, not of a template
   int share = -1;                ///< of vhost-user, to virtiofsd; -1: none
 };
 

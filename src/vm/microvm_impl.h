@@ -27,6 +27,9 @@ class MicroVm final : public backend::Sandbox {
   explicit MicroVm(MicroVmOptions options) : options_(std::move(options)) {}
   ~MicroVm() override;
 
+  Result<> compare(const backend::CompareRequest& request, int output,
+                   const std::function<bool()>& wanted);
+
   Result<backend::Started> start() override;
   Result<> spawn(backend::ProcessId id, const backend::ProcessSpec& spec,
                  backend::Stdio stdio) override;
@@ -62,6 +65,7 @@ class MicroVm final : public backend::Sandbox {
 
   // microvm_start.cc
   const BoxSpec& spec() const { return options_.box.spec; }
+  Result<> begin();
   Result<> boot();
   Result<> make_cgroup();
   Result<> serve_files_of_host();
@@ -80,6 +84,9 @@ class MicroVm final : public backend::Sandbox {
   Result<> make_template(int templates, const std::string& name, Machine machine);
   Result<Saved> get_template(int templates, const std::string& name, const Machine& machine);
   Result<> save_devices(int state);
+
+  // microvm_compare.cc
+  Result<> take_differences(int output, std::uint64_t most);
 
   // microvm_save.cc
   bool has_saved_memory() const;
@@ -121,6 +128,9 @@ class MicroVm final : public backend::Sandbox {
   void fail(const Error& error);
 
   MicroVmOptions options_;
+  const backend::CompareRequest* compares_ = nullptr;  ///< instead of running a box
+  Fd differences_;                                     ///< as they come
+  std::uint64_t taken_ = 0;                            ///< bytes of them
   Fd epoll_, kick_, timer_;
   bool ticks_ = false;
   std::optional<sys::Cgroup> cgroup_;
@@ -133,7 +143,7 @@ class MicroVm final : public backend::Sandbox {
   Machine machine_;  ///< that runs; its descriptors may be gone
   Fd memory_;        ///< the file that its memory is, or begins with
   Assets assets_;
-  Fd data_, base_, disk_;
+  Fd data_, base_, disk_, old_;
   std::unique_ptr<FileServer> files_;
   std::optional<Shared> shared_;
   std::vector<std::string> warnings_;

@@ -37,12 +37,7 @@ constexpr std::uint64_t kOverheadBytes = 320u << 20;
 
 Result<backend::Started> MicroVm::start() {
   const std::int64_t begun = boot_ns();
-  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!epoll_ || !kick_ || !timer_) return sys_error("create epoll", "");
-  for (int fd : {kick_.get(), timer_.get()}) TRY(watch(fd));
-  if (Result<> up = boot(); !up) return with_console(up.error());
+  TRY(begin());
   const std::int64_t booted = boot_ns();
   if (Result<> box = start_box(); !box) return with_console(box.error());
   backend::Started started;
@@ -55,6 +50,16 @@ Result<backend::Started> MicroVm::start() {
   started.stages.push_back({"box", std::chrono::nanoseconds(boot_ns() - booted)});
   started.warnings = std::move(warnings_);
   return started;
+}
+
+Result<> MicroVm::begin() {
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!epoll_ || !kick_ || !timer_) return sys_error("create epoll", "");
+  for (int fd : {kick_.get(), timer_.get()}) TRY(watch(fd));
+  if (Result<> up = boot(); !up) return with_console(up.error());
+  return {};
 }
 
 Result<> MicroVm::make_cgroup() {
@@ -76,7 +81,7 @@ Result<> MicroVm::boot() {
   machine.cpus = size.cpus;
   machine.memory_mib = size.memory_mib;
   data_ = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
-  resumes_ = has_saved_memory();
+  resumes_ = compares_ == nullptr && has_saved_memory();
   if (options_.box.at_rest && resumes_)
     return make_error(Code::kFailedPrecondition, "box_hibernated",
                       "look at files: the box is to go on with its processes, which have them open",
@@ -92,10 +97,14 @@ Result<> MicroVm::boot() {
   TRY(make_cgroup());
   if (needs_shares(options_.box)) TRY(serve_files_of_host());
   const Rootfs& rootfs = options_.box.rootfs;
-  disk_ = TRY(open_box_disk(data_.get(), writable_name(rootfs), rootfs.saved,
-                            options_.box.layout.cache(),
-                            spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
+  const std::string cache = options_.box.layout.cache();
+  if (compares_ == nullptr || !rootfs.saved.empty())
+    disk_ = TRY(open_box_disk(data_.get(), writable_name(rootfs), rootfs.saved, cache,
+                              spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
+  if (compares_ != nullptr && !compares_->old.empty())
+    old_ = TRY(open_box_disk(data_.get(), "old", compares_->old, cache, 0, false));
   machine.box = disk_.get();
+  machine.old = old_.get();
   TRY(start_machine(machine));
   for (int fd : {console_->fd(), link_->event_fd(), qemu_.pidfd.get()}) TRY(watch(fd));
   return {};
@@ -118,7 +127,7 @@ Result<> MicroVm::serve_files_of_host() {
 /// From a template where there can be one. A start that takes longer is better than none.
 Result<> MicroVm::start_machine(Machine machine) {
   if (resumes_) return resume_saved(machine);
-  if (!files_) {
+  if (!files_ && !old_) {
     const Result<> went = resume_template(machine);
     if (went) return {};
     warnings_.push_back(format("start from a template: {}", went.error().message));
@@ -155,7 +164,7 @@ Result<> MicroVm::launch(Machine machine) {
   QemuOptions options;
   options.words = command_line(machine);
   for (int fd : {machine.kernel, machine.initramfs, machine.state, machine.agent, machine.control,
-                 machine.console, machine.base, machine.box, machine.share})
+                 machine.console, machine.base, machine.box, machine.old, machine.share})
     if (fd >= 0) options.fds.push_back(fd);
   for (int fd : {machine.kernel, machine.initramfs})
     if (fd >= 0) options.readable.push_back(fd);
@@ -238,8 +247,9 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
                        {qemu_.pidfd.get(), POLLIN, 0},
                        {console_->fd(), POLLIN, 0},
                        {qemu_.opens.get(), POLLIN, 0},
-                       {files_ ? files_->event_fd() : -1, POLLIN, 0}};
-    ::poll(polled, 5, static_cast<int>(left / 1'000'000 + 1));
+                       {files_ ? files_->event_fd() : -1, POLLIN, 0},
+                       {differences_.get(), POLLIN, 0}};
+    ::poll(polled, 6, static_cast<int>(left / 1'000'000 + 1));
     if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), machine_.memory))
       qemu_.opens.reset();
     run_link();
