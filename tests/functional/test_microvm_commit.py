@@ -16,7 +16,7 @@ from support.microvm import folder  # noqa: F401: fixture
 
 pytestmark = NEEDS_GUEST
 
-SMALL = ("--memory", "96m")
+SMALL = (*VM, "--memory", "96m")
 
 CHANGE = """
 mkdir -p /d/e; echo new > /d/e/f; ln -s e /d/l; ln /d/e/f /d/h; rm -f /removed; rm -rf /gone
@@ -43,14 +43,14 @@ def source(workdir):
 
 def change(caisson, source, folder, *options):
     """A box that runs and has changed what CHANGE says."""
-    box = caisson.detached("sleep", "1000", source=source, options=(*SMALL, "-v", f"{folder}:/w", "--tmpfs", "/mem", *options))
+    box = caisson.detached("sleep", "1000", source=source, options=(*options, "-v", f"{folder}:/w", "--tmpfs", "/mem"))
     caisson("exec", box, "--", "sh", "-c", CHANGE, check=True, timeout=60)
     return box
 
 
 @pytest.fixture
 def changed(caisson, source, folder):
-    box = change(caisson, source, folder, *VM)
+    box = change(caisson, source, folder, *SMALL)
     yield box
     caisson("rm", "-f", box, check=True)
 
@@ -125,7 +125,7 @@ def test_since_a_snapshot(caisson, changed):
 
 def test_a_hibernated_and_a_paused_box(caisson, source):
     """What is told is of the disk, and the processes go on afterwards."""
-    box = caisson.detached("sh", "-c", "echo a > /file; exec sleep 1000", source=source, options=(*VM, *SMALL))
+    box = caisson.detached("sh", "-c", "echo a > /file; exec sleep 1000", source=source, options=SMALL)
     caisson("exec", box, "--", "sh", "-c", "while ! test -s /file; do sleep 0.1; done", check=True, timeout=60)
     caisson("pause", box, check=True)
     assert "A /file" in caisson("diff", box, check=True, timeout=120).stdout.splitlines()
@@ -148,7 +148,7 @@ def test_one_that_was_never_started(caisson, source):
 
 
 def test_it_comes_back_from_an_archive(caisson, source, folder):
-    changed = change(caisson, source, folder, *VM)
+    changed = change(caisson, source, folder, *SMALL)
     look = caisson("exec", changed, "--", "sh", "-c", LOOK, check=True, timeout=60).stdout
     archive = caisson("export", changed, binary=True, check=True, timeout=120).stdout
     caisson("rm", "-f", changed, check=True)
@@ -216,7 +216,7 @@ def is_machine_of(cmdline, home):
 
 def test_a_disk_that_is_none(caisson, source):
     """A clear error, and nothing is left of the try."""
-    box = caisson.detached("sleep", "1000", source=source, options=(*VM, *SMALL))
+    box = caisson.detached("sleep", "1000", source=source, options=SMALL)
     caisson("stop", "-t", "0", box, check=True)
     [disk] = Path(caisson.home).glob(f"boxes/{box}/machine*/disk.qcow2")
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "64M"], check=True)
