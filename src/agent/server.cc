@@ -59,9 +59,11 @@ void Server::tell(const guest::FromGuest& message) {
 Result<> Server::run() {
   while (!off_) {
     pollfd polled[] = {{link_.event_fd(), POLLIN, 0},
-                       {sandbox_ && !frozen_ ? sandbox_->event_fd() : -1, POLLIN, 0}};
-    if (::poll(polled, 2, -1) < 0 && errno != EINTR) return sys_error("poll", "");
+                       {sandbox_ && !frozen_ ? sandbox_->event_fd() : -1, POLLIN, 0},
+                       {comparison_ ? comparison_->ended_fd() : -1, POLLIN, 0}};
+    if (::poll(polled, 3, -1) < 0 && errno != EINTR) return sys_error("poll", "");
     if (polled[1].revents != 0 && !frozen_) on_sandbox();
+    if (polled[2].revents != 0) on_compared();
     TRY(link_.run([this](const wire::Frame& frame) { return on_message(frame); }));
   }
   return {};
@@ -146,6 +148,27 @@ Result<> Server::start(guest::Start message) {
   }
   sandbox_.reset();
   return started.error();
+}
+
+Result<> Server::handle(const guest::Compare& message) {
+  if (Result<> begun = compare(message); !begun) tell(guest::Started{begun.error(), {}});
+  return {};
+}
+
+Result<> Server::compare(const guest::Compare& message) {
+  if (sandbox_ || comparison_)
+    return make_error(Code::kFailedPrecondition, "box_running", "compare files of box: it runs");
+  comparison_ = TRY(Comparison::start(message));
+  return link_.read_from(stream_of(backend::kMainProcess, Part::kOut), comparison_->take_output());
+}
+
+/// All that it wrote is sent before its end is told.
+void Server::on_compared() {
+  guest::Started started;
+  if (Result<> done = comparison_->finish(); !done) started.error = done.error();
+  link_.drain(stream_of(backend::kMainProcess, Part::kOut));
+  comparison_.reset();
+  tell(started);
 }
 
 Result<> Server::handle(const guest::Spawn& message) {

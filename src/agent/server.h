@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "agent/compare.h"
 #include "backend/sandbox.h"
 #include "container/prepare.h"
 #include "guest/link.h"
@@ -29,6 +30,7 @@ class Server final {
   Result<> on_message(const wire::Frame& frame);
   Result<> handle(const guest::Wake& message);
   Result<> handle(guest::Start message);
+  Result<> handle(const guest::Compare& message);
   Result<> handle(const guest::Spawn& message);
   Result<> handle(const guest::ServeFiles& message);
   Result<> handle(const guest::Signal& message);
@@ -44,6 +46,8 @@ class Server final {
   Result<> spawn(const guest::Spawn& message);
   Result<> serve_files(backend::ProcessId id);
   void tell_failed(backend::ProcessId id, const Error& error);
+  Result<> compare(const guest::Compare& message);
+  void on_compared();
   void on_sandbox();
   guest::Figures figures();
 
@@ -51,6 +55,7 @@ class Server final {
   std::optional<container::Preparation> preparation_;  ///< until there is a box
   int init_pid_ = 0;                                   ///< of the box, which was made
   std::unique_ptr<backend::Sandbox> sandbox_;
+  std::optional<Comparison> comparison_;
   std::set<backend::ProcessId> running_;        ///< asked for, and not told to have ended
   std::map<backend::ProcessId, Fd> terminals_;  ///< masters
   guest::Figures last_;                         ///< of the box that is gone

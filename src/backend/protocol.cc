@@ -80,6 +80,20 @@ Result<Request> decode_start(Fields& fields) {
   return Request(std::move(request));
 }
 
+Result<Request> decode_compare(Fields& fields) {
+  CompareRequest request;
+  Fields box(fields.member("box"));
+  if (box.text("op") != "start")
+    return make_error(Code::kInvalidArgument, "protocol_error", "decode message: no box in it");
+  request.box = std::get<StartRequest>(TRY(decode_start(box)));
+  request.directory = fields.text("directory");
+  request.old = fields.text("old");
+  request.old_lowers = fields.integer("old_lowers", 0u, UINT_MAX);
+  request.layer = fields.boolean("layer");
+  TRY(fields.finish());
+  return Request(std::move(request));
+}
+
 struct Encode {
   json operator()(const StartRequest& r) const {
     json request = {{"op", "start"},
@@ -142,6 +156,10 @@ struct Encode {
   json operator()(const DiffRequest& r) const {
     return {{"op", "diff"}, {"before", spec::encode(r.before)}, {"after", spec::encode(r.after)}};
   }
+  json operator()(const CompareRequest& r) const {
+    return {{"op", "compare"},     {"box", (*this)(r.box)},      {"directory", bytes(r.directory)},
+            {"old", bytes(r.old)}, {"old_lowers", r.old_lowers}, {"layer", r.layer}};
+  }
   json operator()(const LayerRequest& r) const {
     return {{"op", "layer"},
             {"before", spec::encode(r.before)},
@@ -195,6 +213,7 @@ Result<Request> request_of(const json& document) {
   const std::string op = fields.text("op");
   Request request;
   if (op == "start") return decode_start(fields);
+  if (op == "compare") return decode_compare(fields);
   if (op == "exec")
     request = ExecRequest{TRY(spec::decode_exec_spec(fields.member("spec")))};
   else if (op == "files")

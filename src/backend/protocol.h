@@ -107,10 +107,20 @@ struct LayerRequest {
   std::vector<std::string> before, after;
   std::uint32_t swapped_uid = 0, swapped_gid = 0;  ///< as in image/layer_tar.h
 };
+/// The same of a microVM, whose files only a guest looks into: one of its own, in `directory`. With
+/// what it has now (`box`, a disk in `rootfs.saved`) it compares what it had: the lowest
+/// `old_lowers` of the same lowers, and the disk in `old`. What comes of it goes to the descriptor
+/// that comes along, as of a diff or with `layer` of a layer.
+struct CompareRequest {
+  StartRequest box;
+  std::string directory, old;
+  std::uint32_t old_lowers = 0;
+  bool layer = false;
+};
 using Request = std::variant<StartRequest, ExecRequest, FilesRequest, AttachRequest, WaitRequest,
                              SignalRequest, KillRequest, StopRequest, StatsRequest, StartedRequest,
                              PauseRequest, ResumeRequest, SaveRequest, RemoveRequest, DiskRequest,
-                             CopyRequest, DiffRequest, LayerRequest>;
+                             CopyRequest, DiffRequest, LayerRequest, CompareRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);

@@ -107,6 +107,16 @@ TEST(Requests, TheOthers) {
   const DiffRequest diff = round_trip(DiffRequest{{"/" + kBinary}, {"/a", "/b"}});
   EXPECT_EQ(diff.before, std::vector<std::string>{"/" + kBinary});
   EXPECT_EQ(diff.after, (std::vector<std::string>{"/a", "/b"}));
+  CompareRequest compare{.directory = "/d", .old = "/" + kBinary, .old_lowers = 2, .layer = true};
+  compare.box.id = "01";
+  compare.box.spec.command = {"true"};
+  compare.box.rootfs.lowers = {"a", "b"};
+  const CompareRequest compared = round_trip(compare);
+  EXPECT_EQ(compared.box.id, "01");
+  EXPECT_EQ(compared.box.rootfs, compare.box.rootfs);
+  EXPECT_EQ(compared.directory + compared.old, "/d/" + kBinary);
+  EXPECT_EQ(compared.old_lowers, 2u);
+  EXPECT_TRUE(compared.layer);
   EXPECT_EQ(round_trip(StopRequest{10s}).grace, 10s);
   EXPECT_EQ(round_trip(StopRequest{std::chrono::nanoseconds::max()}).grace,
             std::chrono::nanoseconds::max());

@@ -89,8 +89,8 @@ struct BoxRoot {
 Result<BoxRoot> root_of(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const BoxSpec& spec);
 /// `isolation_unsupported` for a box that has no root of its own: what it would be asked for is a
-/// matter of layers; `as_trees`: of those that the host can look into.
-Result<> require_layers(const BoxSpec& spec, std::string_view action, bool as_trees);
+/// matter of layers.
+Result<> require_layers(const BoxSpec& spec, std::string_view action);
 /// The same without what the box itself and those that it comes from have written.
 Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
                         const BoxSpec& spec);

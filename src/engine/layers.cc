@@ -83,23 +83,31 @@ Result<> copy_trees(const Runtime::Impl& runtime, const std::vector<std::string>
   return image::copy_layers(trees, parent.get(), name);
 }
 
+/// Takes away what does not show below the layer. Of a microVM's disk that is another disk; trees
+/// that it was imported with stay below.
+void cover(std::vector<store::BoxLayer>& layers, const store::BoxLayer& above, bool machine) {
+  if (above.whole)
+    std::erase_if(layers, [&](const store::BoxLayer& layer) { return layer.whole || !machine; });
+}
+
 }  // namespace
 
 Rootfs with_layers(const Runtime::Impl& runtime, Rootfs base,
                    const std::vector<store::BoxLayer>& layers) {
   if (layers.empty()) return base;
-  if (base.strategy == RootfsStrategy::kDisk) {
-    base.saved = layer_path(runtime, layers.front().id);
-    return base;
-  }
+  const bool disks = base.strategy == RootfsStrategy::kDisk;
   base.lower_parent = runtime.path("layers");
   std::vector<std::string> lowers;
   bool whole = false;
   for (const store::BoxLayer& layer : layers) {
     if (whole) break;
+    if (disks && layer.whole) {
+      base.saved = layer_path(runtime, layer.id);
+      continue;
+    }
+    base.written_bytes += layer.bytes;
     lowers.push_back(layer.id);
     whole = layer.whole;
-    base.written_bytes += layer.bytes;
   }
   if (whole) base.lowers.clear();
   base.lowers.insert(base.lowers.begin(), lowers.begin(), lowers.end());
@@ -125,11 +133,8 @@ Result<BoxRoot> base_of(const Runtime::Impl& runtime, const store::BoxRow& row,
   return BoxRoot{std::move(source.rootfs), std::move(source.held)};
 }
 
-Result<> require_layers(const BoxSpec& spec, std::string_view action, bool as_trees) {
-  if (spec.isolation == Isolation::kContainer || (is_machine(spec) && !as_trees)) return {};
-  if (is_machine(spec))
-    return make_error(Code::kUnimplemented, "isolation_unsupported",
-                      format("{} box: not yet of a microVM", action), "use --isolation container");
+Result<> require_layers(const BoxSpec& spec, std::string_view action) {
+  if (spec.isolation == Isolation::kContainer || is_machine(spec)) return {};
   return make_error(Code::kUnimplemented, "isolation_unsupported",
                     format("{} box: one of the isolation '{}' has no files of its own", action,
                            to_string(spec.isolation)),
@@ -172,7 +177,7 @@ Result<std::vector<store::BoxLayer>> seal(const Runtime::Impl& runtime, const st
   TRY(make_layers_directory(runtime));
   // First the tree, then the rows that name it: a crash in between is undone by finish_sealing.
   TRY(sys::move_tree(written, layer_path(runtime, layer.id)));
-  if (layer.whole) layers.clear();
+  cover(layers, layer, is_machine(spec));
   layers.insert(layers.begin(), std::move(layer));
   if (!TRY(runtime.snapshots.set_layers(row.id, layers, TRY(make_ulid()))))
     return make_error(Code::kNotFound, "box_not_found",
@@ -196,7 +201,10 @@ Result<SavedMachine> save_machine(const Box::Impl& box, bool memory, bool stay) 
   if (::rename(partial.c_str(), path.c_str()) < 0) return sys_error("rename into place", path);
   clear.release();
   layer.bytes = measured(path);
-  return SavedMachine{{std::move(layer)}, std::move(channel)};
+  std::vector<store::BoxLayer> layers = TRY(runtime.snapshots.layers(box.id));
+  cover(layers, layer, true);
+  layers.insert(layers.begin(), std::move(layer));
+  return SavedMachine{std::move(layers), std::move(channel)};
 }
 
 Result<std::vector<store::BoxLayer>> copy_written(const Runtime::Impl& runtime,

@@ -8,10 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
-#include "base/scope_exit.h"
 #include "base/sha256.h"
-#include "base/ulid.h"
 #include "container/box_user.h"
+#include "engine/changes.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
 #include "engine/record.h"
@@ -83,12 +82,12 @@ class LayerFile final {
   std::uint64_t size_ = 0;
 };
 
-/// An ordinary user's shim reads what belongs to the ids of boxes, and writes it here.
-Result<> write_as_box(const Runtime::Impl& runtime, const backend::LayerRequest& request,
-                      const std::string& directory, LayerFile& out) {
+/// What another process writes to a file of ours.
+Result<> take_written(const std::string& directory, LayerFile& out,
+                      const std::function<Result<>(int)>& write) {
   const Fd plain(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!plain) return sys_error("create file", directory);
-  TRY(ask_shim(runtime, request, {plain.get()}));
+  TRY(write(plain.get()));
   if (::lseek(plain.get(), 0, SEEK_SET) < 0) return sys_error("read layer", directory);
   return files::pass(plain.get(), "layer",
                      [&](std::string_view bytes) { return out.write(bytes); });
@@ -137,18 +136,23 @@ Result<> Layout::add_base(const store::BoxRow& row) {
 Result<> Layout::add_layer(const Box::Impl& box, const store::BoxRow& row, const BoxSpec& spec,
                            const std::vector<store::BoxLayer>& layers, bool compress) {
   const BoxRoot base = TRY(base_of(*runtime_, row, spec));
-  backend::LayerRequest request{paths_of(base.rootfs),
-                                paths_of(with_layers(*runtime_, base.rootfs, layers))};
+  Rootfs before = base.rootfs;
+  const Rootfs after = with_layers(*runtime_, before, layers);
+  // An image of what is no image has all of it in its layer.
+  if (row.image.empty() && spec.source != "host:") before.lowers.clear();
+  backend::LayerRequest request{paths_of(before), paths_of(after)};
   const container::SwappedIds swapped = container::swapped_ids(box.runtime->layout.box(box.id));
   request.swapped_uid = swapped.uid;
   request.swapped_gid = swapped.gid;
-  // An image of what is no image has all of it in its layer.
-  if (row.image.empty() && spec.source != "host:") request.before.clear();
   const std::string place = path() + "/layer";
   const Fd file = TRY(open_fd(place, O_WRONLY | O_CREAT | O_EXCL, 0644));
   LayerFile out(file.get(), compress);
-  if (::geteuid() != 0)
-    TRY(write_as_box(*box.runtime, request, path(), out));
+  if (is_on_disk(before, after))
+    TRY(take_written(path(), out, [&](int fd) {
+      return compare_disks(*runtime_, spec, before, after, true, fd);
+    }));
+  else if (::geteuid() != 0)  // whose shim reads what belongs to the ids of boxes
+    TRY(take_written(path(), out, [&](int fd) { return ask_shim(*runtime_, request, {fd}); }));
   else
     TRY(image::write_layer(request.before, request.after, {},
                            [&](std::string_view bytes) { return out.write(bytes); }));
@@ -217,29 +221,10 @@ Result<std::string> Layout::place() const {
   return path();
 }
 
-namespace {
-
-constexpr const char* kSnapshot = "pack-";
-
-/// Snapshots of those that were killed before they could remove them: their directory is gone.
-Result<> forget_abandoned(Box& box, const Runtime::Impl& runtime) {
-  TRY(clear_staging(runtime));
-  for (const SnapshotInfo& info : TRY(box.snapshots())) {
-    if (!info.name.starts_with(kSnapshot)) continue;
-    const std::string id = info.name.substr(std::string_view(kSnapshot).size());
-    if (is_ulid(id) && ::access(runtime.path("fetch/staging/" + id).c_str(), F_OK) != 0)
-        [[maybe_unused]]
-      const Result<> removed = box.remove_snapshot(info.name);
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<Layout> Layout::make(Box box, const Box::Impl& impl, const LayoutOptions& options) {
   const Runtime::Impl& runtime = *impl.runtime;
   const BoxSpec spec = TRY(spec_of(TRY(impl.row())));
-  TRY(require_layers(spec, "make image of", true));
+  TRY(require_layers(spec, "make image of"));
   if (spec.source == "host:" && !options.with_box)
     return make_error(
         Code::kFailedPrecondition, "no_image",
@@ -247,19 +232,11 @@ Result<Layout> Layout::make(Box box, const Box::Impl& impl, const LayoutOptions&
         format("caisson export {} keeps what it has changed", impl.id));
   TRY(open_fetch_directories(runtime));
   Layout layout(runtime, TRY(Staging::make(runtime)));
-  // A snapshot keeps the layers where they are meanwhile.
-  TRY(forget_abandoned(box, runtime));
-  const std::string name = kSnapshot + layout.staging_.id();
-  TRY(box.snapshot(name));
-  const ScopeExit forget([&] { [[maybe_unused]] Result<> removed = box.remove_snapshot(name); });
-  const std::optional<store::SnapshotRow> snapshot = TRY(runtime.snapshots.find(impl.id, name));
+  const Moment moment = TRY(Moment::of(std::move(box), impl, layout.staging_));
   const store::BoxRow row = TRY(impl.row());
-  if (!snapshot)
-    return make_error(Code::kNotFound, "box_not_found",
-                      format("pack box '{}': it is gone", impl.id));
   layout.platform_ = spec::host_platform();
   if (!row.image.empty()) TRY(layout.add_base(row));
-  TRY(layout.add_layer(impl, row, spec, snapshot->layers, options.compress));
+  TRY(layout.add_layer(impl, row, spec, moment.layers(), options.compress));
   TRY(layout.add_documents(row, spec, options));
   return layout;
 }

@@ -8,10 +8,12 @@
 #include "base/clock.h"
 #include "base/ulid.h"
 #include "engine/audit.h"
+#include "engine/changes.h"
 #include "engine/images_impl.h"
 #include "engine/layers.h"
 #include "engine/named_volumes.h"
 #include "engine/record.h"
+#include "image/changes.h"
 #include "image/diff.h"
 #include "spec/checks.h"
 #include "spec/effective.h"
@@ -53,7 +55,7 @@ Error no_memory(const std::string& id, std::string_view why) {
 Result<Layers> capture(const Box::Impl& box, bool memory = false) {
   const Runtime::Impl& runtime = *box.runtime;
   const BoxSpec spec = TRY(engine::spec_of(TRY(box.row())));
-  TRY(engine::require_layers(spec, "make layers of", false));
+  TRY(engine::require_layers(spec, "make layers of"));
   const bool machine = spec.isolation == Isolation::kMicroVm;
   if (memory && !machine) return no_memory(box.id, "only that of a microVM can be");
   for (int tries = 0; tries < 5; ++tries) {
@@ -168,7 +170,7 @@ Result<> Box::remove_snapshot(std::string_view name) {
 Result<> Box::restore(std::string_view name) {
   const Runtime::Impl& runtime = *impl_->runtime;
   const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
-  TRY(engine::require_layers(TRY(engine::spec_of(row)), "restore", false));
+  TRY(engine::require_layers(TRY(engine::spec_of(row)), "restore"));
   const store::SnapshotRow snapshot = TRY(caisson::find_snapshot(*impl_, name));
   const bool runs = engine::is_live(row.state);
   const std::int64_t began = boot_ns();
@@ -261,22 +263,18 @@ Result<std::vector<Box>> Box::fork(const ForkOptions& options) {
 
 namespace {
 
+Result<std::vector<Change>> read_list(int file) {
+  if (::lseek(file, 0, SEEK_SET) < 0) return sys_error("read differences", "");
+  return image::read_changes(TRY(read_all(file, 1u << 30, "differences")));
+}
+
 /// An ordinary user's shim reads what belongs to the ids of boxes.
 Result<std::vector<Change>> compare_as_box(const Runtime::Impl& runtime,
                                            const backend::DiffRequest& request) {
   const Fd file(::memfd_create("differences", MFD_CLOEXEC));
   if (!file) return sys_error("create memory file", "");
   TRY(engine::ask_shim(runtime, request, {file.get()}));
-  if (::lseek(file.get(), 0, SEEK_SET) < 0) return sys_error("read differences", "");
-  const std::string text = TRY(read_all(file.get(), 1u << 30, "differences"));
-  std::vector<Change> changes;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = text.find('\0', at);
-    if (end == text.npos || end == at) break;
-    changes.push_back({static_cast<ChangeKind>(text[at]), text.substr(at + 1, end - at - 1)});
-    at = end + 1;
-  }
-  return changes;
+  return read_list(file.get());
 }
 
 Result<std::vector<Change>> compare(const Runtime::Impl& runtime,
@@ -290,13 +288,38 @@ Result<std::vector<Change>> compare(const Runtime::Impl& runtime,
   return changes;
 }
 
+/// Of a box whose files are on a disk. What is compared is what it is at this moment.
+Result<std::vector<Change>> compare_machine(const Box::Impl& box, const Box& handle,
+                                            const store::BoxRow& row, const BoxSpec& spec,
+                                            std::string_view snapshot) {
+  const Runtime::Impl& runtime = *box.runtime;
+  TRY(engine::open_fetch_directories(runtime));
+  const engine::Staging staging = TRY(engine::Staging::make(runtime));
+  const engine::Moment moment = TRY(engine::Moment::of(handle, box, staging));
+  const engine::BoxRoot base = TRY(engine::base_of(runtime, row, spec));
+  Rootfs before = base.rootfs;
+  if (!snapshot.empty())
+    before =
+        engine::with_layers(runtime, before, TRY(caisson::find_snapshot(box, snapshot)).layers);
+  const Rootfs after = engine::with_layers(runtime, base.rootfs, moment.layers());
+  if (before == after) return std::vector<Change>();
+  if (!engine::is_on_disk(before, after))
+    return compare(runtime, {engine::paths_of(before), engine::paths_of(after)});
+  const Fd file(::memfd_create("differences", MFD_CLOEXEC));
+  if (!file) return sys_error("create memory file", "");
+  TRY(engine::compare_disks(runtime, spec, before, after, false, file.get()));
+  return read_list(file.get());
+}
+
 }  // namespace
 
 Result<std::vector<Change>> Box::diff(std::string_view snapshot) const {
   const Runtime::Impl& runtime = *impl_->runtime;
   const store::BoxRow row = TRY(engine::settle(runtime, TRY(impl_->row())));
   const BoxSpec spec = TRY(engine::spec_of(row));
-  TRY(engine::require_layers(spec, "compare", true));
+  TRY(engine::require_layers(spec, "compare"));
+  if (spec.isolation == Isolation::kMicroVm)
+    return compare_machine(*impl_, *this, row, spec, snapshot);
   const Result<Channel> held = engine::is_live(row.state)
                                    ? hold(*impl_)
                                    : Result<Channel>(make_error(Code::kUnavailable, "", ""));

@@ -91,6 +91,8 @@ Result<> clear_staging(const Runtime::Impl& runtime) {
     const std::string name = entry->d_name;
     const Result<Fd> lock = open_fd(directory + "/" + name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!lock || ::flock(lock->get(), LOCK_EX | LOCK_NB) < 0) continue;
+    // A machine may have been in it.
+    [[maybe_unused]] const Result<> cleared = clear_remains(runtime, name);
     TRY(remove_tree_of(runtime, directory, name));
   }
   return {};

@@ -107,6 +107,16 @@ struct EncodeToGuest {
             {"share", m.share},
             {"views", spec::encode(m.views)}};
   }
+  json operator()(const Compare& m) const {
+    return {{"op", "compare"},
+            {"base", m.base},
+            {"box", m.box},
+            {"old", m.old},
+            {"share", m.share},
+            {"lowers", spec::encode(m.lowers)},
+            {"old_lowers", m.old_lowers},
+            {"layer", m.layer}};
+  }
   json operator()(const Spawn& m) const {
     return {{"op", "spawn"},
             {"id", m.id},
@@ -140,11 +150,23 @@ Result<ToGuest> decode_start(Fields& fields) {
   return ToGuest(std::move(start));
 }
 
+Result<ToGuest> decode_compare(Fields& fields) {
+  Compare compare{fields.boolean("base"), fields.boolean("box"), fields.boolean("old"),
+                  fields.boolean("share")};
+  compare.lowers = TRY(spec::decode_texts(fields.member("lowers")));
+  compare.old_lowers = fields.integer("old_lowers", 0u, UINT32_MAX);
+  compare.layer = fields.boolean("layer");
+  TRY(fields.finish());
+  if (compare.old_lowers <= compare.lowers.size()) return ToGuest(std::move(compare));
+  return protocol_error("decode message: more trees were there than are");
+}
+
 Result<ToGuest> to_guest_of(const json& document) {
   Fields fields(document);
   const std::string op = fields.text("op");
   ToGuest message;
   if (op == "start") return decode_start(fields);
+  if (op == "compare") return decode_compare(fields);
   if (op == "wake") {
     fields.integer("version", kVersion, kVersion);
     message = Wake{fields.integer<std::int64_t>("time_ns", 0, INT64_MAX), fields.text("seed"),

@@ -22,10 +22,12 @@ constexpr const char* kPort = "caisson.agent";
 constexpr const char* kEmpty = "/tmp";                ///< where nothing is
 constexpr const char* kBase = "/run/caisson/base";    ///< the image, read-only
 constexpr const char* kBox = "/run/caisson/box";      ///< what the box writes
+constexpr const char* kOld = "/run/caisson/old";      ///< what the box had written earlier
 constexpr const char* kShare = "/run/caisson/share";  ///< of the host
 // Serial numbers of its disks, /sys/block/*/serial; the tag of the shared file system.
 constexpr const char* kBaseDisk = "base";
 constexpr const char* kBoxDisk = "box";
+constexpr const char* kOldDisk = "old";
 constexpr const char* kShareTag = "share";
 
 /// Streams of a process: what it reads, what it writes. A terminal and a socket have kIn and kOut.
@@ -53,6 +55,16 @@ struct Start {
   backend::StartRequest box;
   bool base = false, share = false;  ///< that there are
   std::vector<std::string> views;    ///< paths to be shown from `views/` of the share
+};
+/// Instead of Start: mounts what there is and compares what the box has now (`lowers` and `box`)
+/// with what it had (the lowest of them and `old`). The difference comes as kOut of the main
+/// process (image/changes.h), as the tar of an OCI layer with `layer`. Answered by Started when all
+/// of it was sent.
+struct Compare {
+  bool base = false, box = false, old = false, share = false;  ///< that there are
+  std::vector<std::string> lowers;  ///< trees of the guest, topmost first
+  std::uint32_t old_lowers = 0;     ///< so many of the lowest
+  bool layer = false;
 };
 struct Spawn {
   backend::ProcessId id = 0;
@@ -82,8 +94,8 @@ struct End {
   bool force = false;
 };
 struct PowerOff {};
-using ToGuest = std::variant<Wake, Start, Spawn, ServeFiles, Signal, Resize, AskFigures, Freeze,
-                             Thaw, End, PowerOff>;
+using ToGuest = std::variant<Wake, Start, Compare, Spawn, ServeFiles, Signal, Resize, AskFigures,
+                             Freeze, Thaw, End, PowerOff>;
 
 // Guest → host.
 struct Hello {

@@ -43,6 +43,10 @@ TEST(GuestProtocolTest, ToTheGuest) {
   start.box.spec.command = {"true"};
   start.base = true;
   EXPECT_EQ(round_trip(start).box.id, "01");
+  const Compare compare =
+      round_trip(Compare{true, true, false, true, {"/run/a", "/run/b"}, 1, true});
+  EXPECT_EQ(compare.lowers.size() - compare.old_lowers, 1u);
+  EXPECT_FALSE(decode_to_guest(encode(Compare{true, true, false, false, {"/run/a"}, 2, true})));
   Spawn spawn{
       3, {{"sh", "-c", "x"}, {{"A", "b=c"}, {"E", ""}}, "/w", "1:2", {"g"}, true}, {24, 80}};
   const Spawn back = round_trip(spawn);

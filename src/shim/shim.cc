@@ -1,6 +1,7 @@
 #include "shim/shim.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -10,12 +11,14 @@
 
 #include "base/clock.h"
 #include "container/container.h"
-#include "image/diff.h"
+#include "image/changes.h"
 #include "image/disk_image.h"
 #include "image/flatten.h"
 #include "image/layer_tar.h"
 #include "sys/socket.h"
 #include "sys/tree.h"
+#include "vm/microvm.h"
+#include "vm/shares.h"
 
 namespace caisson::shim {
 
@@ -98,7 +101,8 @@ void Shim::on_request(Connection& connection, backend::Request request) {
                      std::holds_alternative<backend::DiskRequest>(request) ||
                      std::holds_alternative<backend::CopyRequest>(request) ||
                      std::holds_alternative<backend::DiffRequest>(request) ||
-                     std::holds_alternative<backend::LayerRequest>(request);
+                     std::holds_alternative<backend::LayerRequest>(request) ||
+                     std::holds_alternative<backend::CompareRequest>(request);
   const bool ends = std::holds_alternative<backend::StopRequest>(request) ||
                     std::holds_alternative<backend::KillRequest>(request);
   bool fits = start ? box_.id.empty() : running_ && !done_;
@@ -340,14 +344,9 @@ void Shim::handle(Connection& connection, const backend::DiffRequest& request) {
   without_box(connection, [&]() -> Result<> {
     if (fds.empty())
       return make_error(Code::kInvalidArgument, "protocol_error", "compare: no descriptor came");
-    std::string text;
-    TRY(image::compare_layers(request.before, request.after, [&](const Change& change) {
-      text += static_cast<char>(change.kind) + change.path + '\0';
-      return text.size() < (1 << 20)
-                 ? Result<>()
-                 : write_all(fds[0].get(), std::exchange(text, {}), "differences");
-    }));
-    return write_all(fds[0].get(), text, "differences");
+    return image::write_changes(request.before, request.after, [&](std::string_view bytes) {
+      return write_all(fds[0].get(), bytes, "differences");
+    });
   });
 }
 
@@ -366,6 +365,26 @@ void Shim::handle(Connection& connection, const backend::LayerRequest& request) 
 void Shim::without_box(Connection& connection, const std::function<Result<>()>& work) {
   Result<> done = container::enter_box_ids();
   if (done) done = work();
+  answer_and_leave(connection, done);
+}
+
+/// A machine has those ids by itself.
+void Shim::handle(Connection& connection, const backend::CompareRequest& request) {
+  const std::vector<Fd> fds = connection.take_fds();
+  const auto compare = [&]() -> Result<> {
+    if (fds.empty())
+      return make_error(Code::kInvalidArgument, "protocol_error", "compare: no descriptor came");
+    vm::MicroVmOptions options{request.box, request.directory, !boxes_have_our_id_, {}};
+    if (vm::needs_shares(request.box)) options.preparation.emplace(TRY(container::prepare()));
+    return vm::compare_in_microvm(std::move(options), request, fds[0].get(), [&] {
+      pollfd polled{connection.fd(), POLLRDHUP, 0};
+      return ::poll(&polled, 1, 0) <= 0;
+    });
+  };
+  answer_and_leave(connection, compare());
+}
+
+void Shim::answer_and_leave(Connection& connection, const Result<>& done) {
   backend::Reply reply;
   if (!done) reply.error = done.error();
   connection.reply(reply);

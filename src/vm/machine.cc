@@ -118,6 +118,8 @@ std::vector<std::string> command_line(const Machine& machine) {
                            std::min(machine.operations_per_second, kMostRate))});
   add_disk(words, guest::kBaseDisk, machine.base, 2, "raw", ",read-only=on", slow);
   add_disk(words, guest::kBoxDisk, machine.box, 3, "qcow2", ",discard=unmap", slow);
+  if (machine.old >= 0)
+    add_disk(words, guest::kOldDisk, machine.old, 4, "qcow2", ",discard=unmap", slow);
   // Its server reaches into the memory, and nobody can save its state: not of a template.
   if (machine.share >= 0)
     add({"-chardev", format("socket,id=share,fd={}", machine.share), "-device",

@@ -29,6 +29,7 @@ struct Machine {
   int console = -1;              ///< takes what the guest's kernel says
   int base = -1;                 ///< ext4, read-only; -1: none
   int box = -1;                  ///< qcow2; -1: none
+  int old = -1;                  ///< qcow2; -1: none, not of a template
   std::uint64_t bytes_per_second = 0, operations_per_second = 0;  ///< of its disks; 0: no limit
   int share = -1;  ///< of vhost-user, to virtiofsd; -1: none
 };

@@ -2,6 +2,7 @@
 // container module does on a host.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -20,5 +21,12 @@ struct MicroVmOptions {
 };
 
 std::unique_ptr<backend::Sandbox> make_microvm(MicroVmOptions options);
+
+/// Does what the request asks for in a machine for this alone, which works with copies of disks.
+/// What the guest says goes to `output` as it comes: it is as hostile as the box. As long as it
+/// takes, `wanted` is asked now and then whether anybody still waits. `layer_bomb` when there is no
+/// end to it.
+Result<> compare_in_microvm(MicroVmOptions options, const backend::CompareRequest& request,
+                            int output, const std::function<bool()>& wanted);
 
 }  // namespace caisson::vm

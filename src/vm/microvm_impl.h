@@ -30,6 +30,9 @@ class MicroVm final : public backend::Sandbox {
   explicit MicroVm(MicroVmOptions options) : options_(std::move(options)) {}
   ~MicroVm() override;
 
+  Result<> compare(const backend::CompareRequest& request, int output,
+                   const std::function<bool()>& wanted);
+
   Result<backend::Started> start() override;
   Result<> spawn(backend::ProcessId id, const backend::ProcessSpec& spec,
                  backend::Stdio stdio) override;
@@ -67,12 +70,14 @@ class MicroVm final : public backend::Sandbox {
   const BoxSpec& spec() const { return options_.box.spec; }
   /// Instead of going on from a template.
   bool boots() const {
-    return spec().machine.cold || !spec().machine.kernel.empty() || files_ || options_.box.trial;
+    return spec().machine.cold || !spec().machine.kernel.empty() || files_ || old_ ||
+           options_.box.trial;
   }
   guest::Wake identity() const;
   guest::Start start_message() const;
+  Result<> begin();
   Result<> boot();
-  Result<> open_disk(const std::string& saved);
+  Result<> open_disks(const std::string& saved);
   Result<> make_cgroup();
   Result<> choose_accelerator(Machine& machine);
   Result<> serve_files_of_host();
@@ -97,6 +102,9 @@ class MicroVm final : public backend::Sandbox {
   Result<bool> resume_box_template(Machine machine);
   Result<> make_box_template();
   Result<> save_devices(int state);
+
+  // microvm_compare.cc
+  Result<> take_differences(int output, std::uint64_t most);
 
   // microvm_save.cc
   bool has_saved_memory() const;
@@ -142,6 +150,9 @@ class MicroVm final : public backend::Sandbox {
   void fail(const Error& error);
 
   MicroVmOptions options_;
+  const backend::CompareRequest* compares_ = nullptr;  ///< instead of running a box
+  Fd differences_;                                     ///< as they come
+  std::uint64_t taken_ = 0;                            ///< bytes of them
   Fd epoll_, kick_, timer_;
   bool ticks_ = false;
   std::optional<sys::Cgroup> cgroup_;
@@ -154,7 +165,7 @@ class MicroVm final : public backend::Sandbox {
   Machine machine_;  ///< that runs; its descriptors may be gone
   Fd memory_;        ///< the file that its memory is, or begins with
   Assets assets_;
-  Fd data_, base_, disk_;
+  Fd data_, base_, disk_, old_;
   std::unique_ptr<FileServer> files_;
   std::optional<Shared> shared_;
   std::vector<std::string> warnings_;

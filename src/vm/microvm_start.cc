@@ -39,12 +39,7 @@ constexpr std::uint64_t kOverheadBytes = 320u << 20;
 
 Result<backend::Started> MicroVm::start() {
   const std::int64_t begun = boot_ns();
-  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!epoll_ || !kick_ || !timer_) return sys_error("create epoll", "");
-  for (int fd : {kick_.get(), timer_.get()}) TRY(watch(fd));
-  if (Result<> up = boot(); !up) return with_console(up.error());
+  TRY(begin());
   const std::int64_t booted = boot_ns();
   if (Result<> box = start_box(); !box) return with_console(box.error());
   // The next one is faster by it; this one does not need it.
@@ -62,6 +57,16 @@ Result<backend::Started> MicroVm::start() {
   started.stages.push_back({"box", std::chrono::nanoseconds(boot_ns() - booted)});
   started.warnings = std::move(warnings_);
   return started;
+}
+
+Result<> MicroVm::begin() {
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!epoll_ || !kick_ || !timer_) return sys_error("create epoll", "");
+  for (int fd : {kick_.get(), timer_.get()}) TRY(watch(fd));
+  if (Result<> up = boot(); !up) return with_console(up.error());
+  return {};
 }
 
 Result<> MicroVm::make_cgroup() {
@@ -85,7 +90,7 @@ Result<> MicroVm::boot() {
   machine.bytes_per_second = spec().limits.disk_bytes_per_second.value_or(0);
   machine.operations_per_second = spec().limits.disk_operations_per_second.value_or(0);
   data_ = TRY(open_fd(options_.data, O_RDONLY | O_DIRECTORY));
-  resumes_ = has_saved_memory();
+  resumes_ = compares_ == nullptr && has_saved_memory();
   if (options_.box.at_rest && resumes_)
     return make_error(Code::kFailedPrecondition, "box_hibernated",
                       "look at files: the box is to go on with its processes, which have them open",
@@ -106,10 +111,13 @@ Result<> MicroVm::boot() {
   return {};
 }
 
-Result<> MicroVm::open_disk(const std::string& saved) {
-  disk_ = TRY(open_box_disk(data_.get(), writable_name(options_.box.rootfs), saved,
-                            options_.box.layout.cache(),
-                            spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
+Result<> MicroVm::open_disks(const std::string& saved) {
+  const std::string cache = options_.box.layout.cache();
+  if (compares_ == nullptr || !saved.empty())
+    disk_ = TRY(open_box_disk(data_.get(), writable_name(options_.box.rootfs), saved, cache,
+                              spec().limits.disk_bytes.value_or(kUsualDisk), resumes_));
+  if (compares_ != nullptr && !compares_->old.empty())
+    old_ = TRY(open_box_disk(data_.get(), "old", compares_->old, cache, 0, false));
   return {};
 }
 
@@ -165,8 +173,9 @@ Result<> MicroVm::start_machine(Machine machine) {
       remove_box_disk(data_.get(), writable_name(options_.box.rootfs));
     }
   }
-  TRY(open_disk(options_.box.rootfs.saved));
+  TRY(open_disks(options_.box.rootfs.saved));
   machine.box = disk_.get();
+  machine.old = old_.get();
   return resumes_ ? resume_saved(machine) : start_empty_machine(machine);
 }
 
@@ -211,7 +220,7 @@ Result<> MicroVm::launch(Machine machine) {
   leave_out(options.words);
   if (options_.box.trial) options.without = options_.box.trial->without;
   for (int fd : {machine.kernel, machine.initramfs, machine.state, machine.agent, machine.control,
-                 machine.console, machine.base, machine.box, machine.share})
+                 machine.console, machine.base, machine.box, machine.old, machine.share})
     if (fd >= 0) options.fds.push_back(fd);
   for (int fd : {machine.kernel, machine.initramfs})
     if (fd >= 0) options.readable.push_back(fd);
@@ -320,8 +329,9 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
                        {qemu_.pidfd.get(), POLLIN, 0},
                        {console_->fd(), POLLIN, 0},
                        {qemu_.opens.get(), POLLIN, 0},
-                       {files_ ? files_->event_fd() : -1, POLLIN, 0}};
-    ::poll(polled, 5, static_cast<int>(left / 1'000'000 + 1));
+                       {files_ ? files_->event_fd() : -1, POLLIN, 0},
+                       {differences_.get(), POLLIN, 0}};
+    ::poll(polled, 6, static_cast<int>(left / 1'000'000 + 1));
     if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), machine_.memory))
       qemu_.opens.reset();
     run_link();

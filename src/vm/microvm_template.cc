@@ -49,8 +49,9 @@ Result<> MicroVm::resume_template(Machine machine) {
 /// A box that begins with its image alone.
 bool MicroVm::can_be_template() const {
   const backend::StartRequest& box = options_.box;
-  return !resumes_ && !boots() && !box.at_rest && box.fail_at == 0 && box.rootfs.saved.empty() &&
-         base_ && ::faccessat(data_.get(), writable_name(box.rootfs).c_str(), F_OK, 0) < 0;
+  return compares_ == nullptr && !resumes_ && !boots() && !box.at_rest && box.fail_at == 0 &&
+         box.rootfs.saved.empty() && base_ &&
+         ::faccessat(data_.get(), writable_name(box.rootfs).c_str(), F_OK, 0) < 0;
 }
 
 /// What makes the box: less than its spec, most of which is for its programs.
@@ -96,7 +97,7 @@ Result<bool> MicroVm::resume_box_template(Machine machine) {
     auto* told = std::get_if<guest::Started>(&started);
     if (told == nullptr)
       return make_error(Code::kInternal, "protocol_error", "read template: it says nothing");
-    TRY(open_disk(place));
+    TRY(open_disks(place));
     machine.box = disk_.get();
     TRY(go_on_from(std::move(*saved), machine, true));
     made_ = true;
