@@ -55,7 +55,8 @@ void add_disk(std::vector<std::string>& words, std::string_view name, int file, 
     add("-blockdev",
         format("driver={},node-name={},file={}-file{}", format_name, name, name, options));
   }
-  add("-device", format("virtio-blk-device,drive={},serial={}", name, name));
+  // Where the host has no room the guest gets an error: QEMU's own way is to stop the machine.
+  add("-device", format("virtio-blk-device,drive={},serial={},werror=report", name, name));
 }
 
 }  // namespace

@@ -120,7 +120,8 @@ Result<> MicroVm::start_machine(Machine machine) {
   if (resumes_) return resume_saved(machine);
   if (!files_) {
     const Result<> went = resume_template(machine);
-    if (went) return {};
+    // One that does not boot without disks does not boot with them either.
+    if (went || !boots_) return went;
     warnings_.push_back(format("start from a template: {}", went.error().message));
     take_down();
   }
@@ -142,7 +143,9 @@ Result<> MicroVm::boot_machine(Machine machine) {
   machine.kernel = assets_.kernel.get();
   machine.initramfs = assets_.initramfs.get();
   TRY(launch(machine));
-  return await([this] { return hello_; }, boot_ns() + kBootTime, "boot guest");
+  const Result<> up = await([this] { return hello_; }, boot_ns() + kBootTime, "boot guest");
+  boots_ = up.has_value();
+  return up;
 }
 
 Result<> MicroVm::launch(Machine machine) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <vector>
@@ -26,6 +27,15 @@ Result<Saved> open_saved(int directory, const std::string& name, int memory, int
   saved.memory = TRY(open_at(folder.get(), kMemory, memory | O_NOFOLLOW, 0600));
   saved.state = TRY(open_at(folder.get(), kState, state | O_NOFOLLOW, 0600));
   return saved;
+}
+
+/// QEMU maps the file: without room for a page it has written it is killed, and says nothing.
+Result<> check_room(int directory) {
+  constexpr std::uint64_t kRoom = 160 << 20;  // what a guest writes until it is saved, and some
+  struct statvfs info{};
+  if (::fstatvfs(directory, &info) < 0) return sys_error("look for room in", "templates");
+  if (info.f_bavail * info.f_frsize >= kRoom) return {};
+  return errno_error(ENOSPC, "make template", kMemory);
 }
 
 std::vector<std::string> names_in(int directory) {
@@ -106,6 +116,7 @@ void remove_template(int directory, const std::string& name) {
 Result<Saved> begin_template(int directory, const std::string& name, std::uint64_t bytes) {
   remove_template(directory, kPartial);
   remove_template(directory, name);  // one that was not to be found is of no use
+  TRY(check_room(directory));
   if (::mkdirat(directory, kPartial, 0700) < 0) return sys_error("create directory", "templates");
   // QEMU takes a descriptor of the very access it is to have.
   constexpr int kNew = O_CREAT | O_EXCL;
