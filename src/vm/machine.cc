@@ -33,7 +33,8 @@ std::int64_t raw_ns() {
 /// of the crypto modules, which cost a tenth of a boot, are for who builds them.
 std::string kernel_words(const Machine& machine) {
   std::string words =
-      "console=ttyS0 quiet panic=-1 cryptomgr.notests apparmor=0 lsm=landlock 8250.nr_uarts=1";
+      "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests apparmor=0 lsm=landlock "
+      "8250.nr_uarts=1";
   if (machine.accelerator == Accelerator::kTcg)
     words += format(" tsc_early_khz={}", machine.tsc_khz);
   return words;

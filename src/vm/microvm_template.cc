@@ -15,7 +15,7 @@ namespace caisson::vm {
 namespace {
 
 /// For a machine to go on and answer, under TCG on a busy machine.
-constexpr std::int64_t kResumeTime = 15'000'000'000;
+constexpr std::int64_t kResumeTime = 60'000'000'000;
 
 /// Any number that the machine's words do not use.
 constexpr int kStateSet = 9;

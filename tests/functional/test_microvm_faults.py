@@ -16,31 +16,15 @@ from support.microvm import box, image  # noqa: F401: fixtures
 
 pytestmark = [*NEEDS_GUEST, pytest.mark.usefixtures("nothing_stays")]
 
-# A guest in which root of the guest's own does something when the box starts `sleep 4321`.
-WATCH = """#!/busybox sh
-/busybox mount -t proc none /proc
+# A guest whose kernel panics when the box starts `sleep 4321`.
+CRASHES = """#!/busybox sh
+/busybox mount -t proc none /proc; /busybox mknod /dev/null c 1 3  # of what runs in the background
 while :; do
   /busybox sleep 0.1
-  /busybox grep -qs 4321 /proc/[0-9]*/cmdline || continue
-  {act}
-  /busybox sleep 100
+  /busybox grep -qs 432[1] /proc/[0-9]*/cmdline && echo c > /proc/sysrq-trigger
 done &
 exec /agent
 """
-CRASH = "echo c > /proc/sysrq-trigger"
-# The code of the first process, which no signal ends.
-KILL_AGENT = """set -- $(/busybox grep -m 1 r-xp /proc/1/maps | /busybox tr - ' ')
-  /busybox dd if=/dev/zero of=/proc/1/mem bs=4096 conv=notrunc seek=$((0x$1/4096)) count=$(((0x$2-0x$1)/4096))"""
-
-
-def failed(caisson, done, *words):
-    """The start did not come to anything, and the record says why."""
-    refused(done, *words)
-    [box] = caisson.boxes()
-    info = caisson.inspect(box)
-    assert info["state"] == "failed"
-    for word in words:
-        assert word in info["error_reason"]
 
 
 @pytest.mark.parametrize("script, words", [
@@ -65,17 +49,15 @@ def test_a_guest_that_never_becomes_ready(caisson, image, workdir):
     assert time.monotonic() - began < 90, "it is not tried twice"
 
 
-@pytest.mark.parametrize("act, words", [(CRASH, "sysrq triggered crash"), (KILL_AGENT, "Attempted to kill init")])
-def test_a_guest_that_dies_with_a_box_in_it(caisson, image, workdir, act, words):
-    """Its kernel panics, or its agent is killed."""
-    env = guest.with_init(workdir, WATCH.format(act=act))
+def test_a_panic_with_a_box_in_it(caisson, image, workdir):
+    env = guest.with_init(workdir, CRASHES)
     box = caisson.detached("sleep", "1000", source=image, options=VM, env=env)
     assert caisson("exec", box, "--", "echo", "well").stdout == "well\n"
     done = caisson("exec", "--json", box, "--", "sleep", "4321")
     assert done.returncode == 137 and done.json()["reason"] in ("killed", "lost"), done.stdout
     info = await_state(caisson, box, "stopped")
     assert info["exit"]["reason"] == "lost"
-    assert words in (Path(caisson.home) / "boxes" / box / "console.log").read_text()
+    assert "sysrq triggered crash" in (Path(caisson.home) / "boxes" / box / "console.log").read_text()
     assert caisson("start", box, check=True, env=env, timeout=120).returncode == 0
     assert caisson("exec", box, "--", "echo", "again").stdout == "again\n"
 
@@ -167,8 +149,10 @@ def test_a_full_disk_of_the_host(caisson, image, small_disk):
     box = caisson.detached("sleep", "1000", source=image, options=VM, timeout=120)
     room = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
     (place / "filler").write_bytes(bytes(room - (40 << 20)))
-    done = caisson("exec", box, "--", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=60", "conv=fsync", timeout=100)
-    assert done.returncode != 0 and "error" in done.stderr, done
+    # What a volatile overlay writes reaches the disk when the guest likes, and so does the error.
+    script = "for i in 1 2 3 4 5 6 7 8 9; do dd if=/dev/zero of=/big$i bs=1M count=20 conv=fsync || exit 1; sleep 1; done"
+    done = caisson("exec", box, "--", "sh", "-c", script, timeout=100)
+    assert done.returncode == 1 and "error" in done.stderr, done
     assert caisson("exec", box, "--", "echo", "alive", timeout=60).stdout == "alive\n"
     (place / "filler").unlink()
     caisson("rm", "-f", box, check=True, timeout=60)
