@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from support import host
+from support import host, isolation
 from support.cli import Caisson
 from support.leaks import LeakCheck, Snapshot, adopt_orphans
 from support.registry import Certificates, Registry
+
+
+def pytest_addoption(parser):
+    isolation.add_option(parser)
 
 
 def pytest_configure():
@@ -30,10 +34,18 @@ def pytest_collection_modifyitems(config, items):
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
+    config.stash[LEFT_OUT] = isolation.select(config, items)
     no_subuid = host.missing_subuid()
     for item in items:
         if no_subuid and item.get_closest_marker("needs_subuid"):
             item.add_marker(pytest.mark.skip(reason=f"needs subordinate ids: {no_subuid}"))
+
+
+LEFT_OUT = pytest.StashKey()
+
+
+def pytest_report_collectionfinish(config):
+    return config.stash[LEFT_OUT]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -97,16 +109,27 @@ class HostView:
             made.rename(self.kept)
 
 
+@pytest.fixture(scope="session")
+def seed(request, bin_dir, kept):
+    """What a home begins with, where boxes are not containers."""
+    level = request.config.getoption("isolation")
+    if level == "container":
+        return None
+    folder = kept / "seed"
+    folder.mkdir()
+    return isolation.Seed(Caisson(bin_dir / "caisson", folder / "h", level), folder)
+
+
 @pytest.fixture
-def home(request, bin_dir, kept):
+def home(request, bin_dir, kept, seed):
     """A fresh home. After the test nothing outside of it may be left, and removing its boxes must
     empty it. Leftovers fail the test that made them and are cleared for the next one."""
     folder = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
     view = HostView(kept)
     if not request.node.get_closest_marker("broken_home"):
-        view.give(folder / "h")
+        seed.give(folder / "h") if seed else view.give(folder / "h")
     before = Snapshot()
-    caisson = Caisson(bin_dir / "caisson", folder / "h")
+    caisson = Caisson(bin_dir / "caisson", folder / "h", request.config.getoption("isolation"))
     request.node.stash[CAISSON] = caisson
     yield folder / "h"
     broken = request.node.get_closest_marker("broken_home")

@@ -3,7 +3,8 @@
 
 unit        ctest over build/dev, and pytest over tests/tools
 functional  pytest over tests/functional against build/release/bin: as root, and beside that as an
-            ordinary user with subordinate ids and then (marked tests) as one without
+            ordinary user with subordinate ids and then (marked tests) as one without; in the end
+            once more by who started it, with boxes that are microVMs (tests/support/isolation.py)
 hostile     the same over tests/hostile
 
 Both users are made for the run and removed after it. Started by an ordinary user, the suites run
@@ -25,7 +26,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from ordinary_user import OrdinaryUser  # noqa: E402
+from support.host import missing_guest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "test-results"
@@ -212,9 +215,13 @@ def run_boxes(tally, suite, pytest_args):
     if not (ROOT / "tests" / suite).is_dir():
         return
     passes = Passes(tally)
+    if "--isolation" in pytest_args:
+        passes.run(f"{suite}, this user", suite, ROOT / "tests", [], pytest_args, bin_dir)
+        return
     if os.geteuid() != 0:
         tally.notes.append(f"{suite}: not root, so only the tests for an ordinary user ran")
         passes.run(f"{suite}, this user", suite, ROOT / "tests", [], pytest_args, bin_dir)
+        run_microvms(passes, suite, pytest_args, bin_dir)
         return
     banner(f"tests/{suite}: as root, and at the same time as ordinary users")
     with ThreadPoolExecutor(2) as pool:
@@ -227,6 +234,18 @@ def run_boxes(tally, suite, pytest_args):
         except BaseException:
             passes.stop()
             raise
+    run_microvms(passes, suite, pytest_args, bin_dir)
+
+
+def run_microvms(passes, suite, pytest_args, bin_dir):
+    """Alone: an emulated machine takes a processor for itself."""
+    if suite != "functional":
+        return
+    label = f"{suite}, boxes are microVMs"
+    if reason := missing_guest():
+        passes.tally.skipped.append((label, f"needs a guest: {reason}"))
+        return
+    passes.run(label, suite, ROOT / "tests", [], ["--isolation", "microvm", *pytest_args], bin_dir)
 
 
 # --- the end ------------------------------------------------------------------------------------

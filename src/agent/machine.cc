@@ -108,6 +108,9 @@ Result<> mount_basics() {
   if (::chdir(kNewRoot) < 0 || ::mount(".", "/", nullptr, MS_MOVE, nullptr) < 0 ||
       ::chroot(".") < 0 || ::chdir("/") < 0)
     return sys_error("move the root to", kNewRoot);
+  // The limit on memory is the cgroup's, as on a host that has much: not what is asked for at once.
+  constexpr const char* kOvercommit = "/proc/sys/vm/overcommit_memory";
+  TRY(write_all(TRY(open_fd(kOvercommit, O_WRONLY)).get(), "1", kOvercommit));
   return make_directory("/run/caisson");
 }
 

@@ -211,11 +211,16 @@ Result<> make_empty_disk(const std::string& path, std::uint64_t bytes) {
     if (::ftruncate(file.get(), static_cast<off_t>(bytes)) < 0) return sys_error("size", raw);
   }
   // The journal is small and the tables are made by the guest's kernel as they are needed: an empty
-  // disk takes little on the host. Smaller inodes would keep whole seconds only.
-  Result<> made =
-      run_tool({mke2fs, "-q", "-F", "-t", "ext4", "-I", std::to_string(kInodeBytes), "-m", "0",
-                "-J", "size=4", "-O", "^resize_inode,^metadata_csum_seed,^orphan_file", "-E",
-                "lazy_itable_init=1,lazy_journal_init=1,nodiscard", raw});
+  // disk takes little on the host. Smaller inodes would keep whole seconds only. One that a journal
+  // would take much of has none.
+  constexpr std::uint64_t kLeastForJournal = 32u << 20;
+  const bool journal = bytes >= kLeastForJournal;
+  std::vector<std::string> words = {mke2fs, "-q", "-F", "-m", "0", "-b", std::to_string(kBlock)};
+  words.insert(words.end(), {"-I", std::to_string(kInodeBytes), "-O",
+                             format("{}{}", kFeatures, journal ? ",has_journal" : "")});
+  if (journal) words.insert(words.end(), {"-J", "size=4"});
+  words.insert(words.end(), {"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", raw});
+  Result<> made = run_tool(words);
   if (made)
     made = run(
         {qemu_img, "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=65536", raw, path},

@@ -38,7 +38,7 @@ std::int64_t raw_ns() {
 /// page walk is work.
 std::string kernel_words(const Machine& machine) {
   std::string words =
-      "console=ttyS0 quiet panic=-1 cryptomgr.notests apparmor=0 lsm=landlock audit=0 "
+      "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests apparmor=0 lsm=landlock audit=0 "
       "8250.nr_uarts=1 rcupdate.rcu_expedited=1";
   if (machine.accelerator == Accelerator::kTcg)
     words += format(" tsc_early_khz={} tsc=reliable mitigations=off no5lvl", machine.tsc_khz);
@@ -64,8 +64,9 @@ void add_disk(std::vector<std::string>& words, std::string_view name, int file, 
   if (throttled)
     add("-blockdev",
         format("driver=throttle,node-name={}-slow,throttle-group=rate,file={}", name, name));
-  add("-device",
-      format("virtio-blk-device,drive={}{},serial={}", name, throttled ? "-slow" : "", name));
+  // Where the host has no room the guest gets an error: QEMU's own way is to stop the machine.
+  add("-device", format("virtio-blk-device,drive={}{},serial={},werror=report", name,
+                        throttled ? "-slow" : "", name));
 }
 
 }  // namespace

@@ -281,6 +281,7 @@ Result<Qmp*> MicroVm::control() {
 }
 
 Result<> MicroVm::pause() {
+  usage();  // what stands still cannot be asked
   Result<> stopped = TRY(control())->call("stop");
   paused_ = stopped.has_value();
   // Whether it stands still nobody knows.

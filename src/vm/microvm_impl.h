@@ -172,6 +172,7 @@ class MicroVm final : public backend::Sandbox {
   std::vector<StageTiming> stages_;
 
   bool hello_ = false, awake_ = false;
+  bool boots_ = true;                       // a guest came up, or none was to
   std::uint32_t freezes_ = 0, frozen_ = 0;  ///< the last that was asked for, and answered
   bool resumes_ = false;                    ///< its processes are there already
   bool made_ = false;                       ///< its box is there already

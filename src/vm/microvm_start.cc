@@ -183,7 +183,8 @@ Result<> MicroVm::start_machine(Machine machine) {
 Result<> MicroVm::start_empty_machine(Machine machine) {
   if (!boots()) {
     const Result<> went = resume_template(machine);
-    if (went) return {};
+    // One that does not boot without disks does not boot with them either.
+    if (went || !boots_) return went;
     warnings_.push_back(format("start from a template: {}", went.error().message));
     take_down();
   }
@@ -205,7 +206,9 @@ Result<> MicroVm::boot_machine(Machine machine, std::int64_t patience_ns) {
   machine.kernel = assets_.kernel.get();
   machine.initramfs = assets_.initramfs.get();
   TRY(launch(machine));
-  return await([this] { return hello_; }, boot_ns() + patience_ns, "boot guest");
+  const Result<> up = await([this] { return hello_; }, boot_ns() + patience_ns, "boot guest");
+  boots_ = up.has_value();
+  return up;
 }
 
 Result<> MicroVm::launch(Machine machine) {

@@ -15,7 +15,7 @@ namespace caisson::vm {
 namespace {
 
 /// For a machine to go on and answer, under TCG on a busy machine.
-constexpr std::int64_t kResumeTime = 15'000'000'000;
+constexpr std::int64_t kResumeTime = 60'000'000'000;
 
 /// For somebody else to make a template.
 constexpr std::int64_t kLockTime = 30'000'000'000;
@@ -127,8 +127,9 @@ Result<> MicroVm::make_box_template() {
   const Result<> resumed = resume();
   thaw();
   TRY(resumed);
-  TRY(saved);
-  return finish_template(templates.get(), name);
+  if (saved) return finish_template(templates.get(), name);
+  drop_template(templates.get());
+  return saved;
 }
 
 Result<Saved> MicroVm::get_template(int templates, const std::string& name,

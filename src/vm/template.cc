@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +35,15 @@ Result<Saved> open_saved(int folder, int memory, int state) {
 
 Result<Fd> open_folder(int directory, const std::string& name) {
   return open_at(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+/// QEMU maps the file: without room for a page it has written it is killed, and says nothing.
+Result<> check_room(int directory) {
+  constexpr std::uint64_t kRoom = 160 << 20;  // what a guest writes until it is saved, and some
+  struct statvfs info{};
+  if (::fstatvfs(directory, &info) < 0) return sys_error("look for room in", "templates");
+  if (info.f_bavail * info.f_frsize >= kRoom) return {};
+  return errno_error(ENOSPC, "make template", kMemory);
 }
 
 std::vector<std::string> names_in(int directory) {
@@ -131,6 +141,7 @@ void remove_template(int directory, const std::string& name) {
 Result<Fd> begin_template(int directory, const std::string& name) {
   remove_template(directory, kPartial);
   remove_template(directory, name);  // one that was not to be found is of no use
+  TRY(check_room(directory));
   if (::mkdirat(directory, kPartial, 0700) < 0) return sys_error("create directory", "templates");
   return open_folder(directory, kPartial);
 }
@@ -143,6 +154,8 @@ Result<Saved> make_saved(int folder, std::uint64_t bytes) {
     return sys_error("make file", kMemory);
   return saved;
 }
+
+void drop_template(int directory) { remove_template(directory, kPartial); }
 
 Result<> finish_template(int directory, const std::string& name) {
   const std::string generation = name.substr(0, kGenerationDigits);

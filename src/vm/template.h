@@ -40,6 +40,8 @@ Result<Fd> lock_templates(int directory, std::int64_t patience_ns);
 Result<Fd> begin_template(int directory, const std::string& name);
 /// Files in it for a machine of so much memory.
 Result<Saved> make_saved(int folder, std::uint64_t bytes);
+/// What was begun is not to be.
+void drop_template(int directory);
 /// The template is there. Those of other guests, of an earlier boot and so on go, and of those with
 /// a box the ones that were not used for the longest time.
 Result<> finish_template(int directory, const std::string& name);

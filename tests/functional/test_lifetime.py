@@ -75,7 +75,7 @@ def test_what_the_caller_ends_stays_ended_also_between_two_runs(caisson, end):
 
 def test_everything_of_a_run_goes_with_it(caisson):
     """Processes, execs, memory file systems; the box's files stay."""
-    box = caisson.detached("sh", "-c", "test -e /tmp/left && echo stale; touch /tmp/left; sleep 100 & echo up; sleep 4; exit 1",
+    box = caisson.detached("sh", "-c", "test -e /dev/shm/left && echo stale; touch /dev/shm/left; sleep 100 & echo up; sleep 4; exit 1",
                            options=("--restart", "on-failure:1"))
     await_log(caisson, box, "up")
     assert caisson("exec", box, "sleep", "100").returncode == 137

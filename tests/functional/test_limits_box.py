@@ -25,7 +25,7 @@ def test_memory_of_an_exec(caisson):
 
 @pytest.mark.root_only
 def test_memory_includes_tmpfs(caisson):
-    done, value = outcome(caisson, "head -c 300000000 /dev/zero > /tmp/f; echo end", "--memory", "64m")
+    done, value = outcome(caisson, "head -c 300000000 /dev/zero > /t/f; echo end", "--memory", "64m", "--tmpfs", "/t")
     assert value["usage"]["peak_memory_bytes"] <= 65 << 20
     assert value["usage"]["oom_kills"] >= 1 or "No space" in value["stderr"]
     assert done.returncode is not None

@@ -136,8 +136,8 @@ def test_an_idle_box_is_paused_and_an_exec_wakes_it(caisson):
 
 
 def test_output_and_attached_clients_are_use(caisson):
-    box = caisson.detached("sh", "-c", "for i in 1 2 3 4 5 6; do sleep 0.2; echo $i; done; sleep 1000",
-                           options=("--idle-timeout", "600ms"))
+    box = caisson.detached("sh", "-c", "for i in 1 2 3 4 5 6; do sleep 0.5; echo $i; done; sleep 1000",
+                           options=("--idle-timeout", "1500ms"))
     await_log(caisson, box, "6")
     await_state(caisson, box, "paused")
     caisson("rm", "-f", box, check=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 
@@ -150,7 +151,8 @@ def test_root_inside_is_not_root_outside(caisson):
     inside, outside, _ = map(int, lines[1].split())
     assert inside == 0
     # An ordinary user's is the root of a namespace of that user, which the box is made in.
-    assert outside != 0 or not host.IS_ROOT, "the box shares the host's root"
+    # A microVM's is the root of a namespace of its own kernel.
+    assert outside != 0 or not host.IS_ROOT or caisson.isolation == "microvm", "the box shares the host's root"
 
 
 def test_only_the_boxes_processes_are_visible(caisson):
@@ -218,13 +220,15 @@ def test_cidfile(caisson, workdir):
 
 
 def test_closed_standard_descriptors(caisson):
-    command = f'exec "{caisson.program}" run --rm host: -- sh -c "exit 9" <&- >&- 2>&-'
+    run = shlex.join(caisson.command("run", "--rm", "host:", "--", "sh", "-c", "exit 9"))
+    command = f"exec {run} <&- >&- 2>&-"
     done = subprocess.run(["sh", "-c", command], env=caisson.env, timeout=60, check=False)
     assert done.returncode == 9
 
 
 def test_reader_that_goes_away(caisson):
-    command = f'"{caisson.program}" run --rm host: -- sh -c "while :; do echo line; done" | head -n 1'
+    run = shlex.join(caisson.command("run", "--rm", "host:", "--", "sh", "-c", "while :; do echo line; done"))
+    command = f"{run} | head -n 1"
     done = subprocess.run(["sh", "-c", command], env=caisson.env, timeout=60, capture_output=True,
                           check=False)
     assert (done.stdout, UNLIMITED.sub("", done.stderr.decode())) == (b"line\n", "")

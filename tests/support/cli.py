@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 
+from support import isolation
+
 ULID = re.compile(r"\b[0-7][0-9a-hjkmnp-tv-z]{25}\b")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -40,14 +42,19 @@ class Caisson:
         assert done.returncode == 7
     """
 
-    def __init__(self, program, home):
+    def __init__(self, program, home, level="container"):
         self.program = str(program)
         self.home = str(home)
+        self.isolation = level  # of boxes that are made without a word on it
         self.env = {"PATH": PATH, "LANG": "C.UTF-8", "CAISSON_HOME": self.home,
                     "HOME": os.path.expanduser("~")}
         if "CAISSON_GUEST" in os.environ:
             self.env["CAISSON_GUEST"] = os.environ["CAISSON_GUEST"]
         self.ids = set()  # every box id seen in this home
+
+    def command(self, *arguments):
+        """The words of a call, for who starts it himself."""
+        return [self.program, *map(str, isolation.words(self.isolation, arguments))]
 
     def __call__(self, *arguments, input=None, timeout=60, env=None, binary=False, check=False,
                  **options):
@@ -56,7 +63,7 @@ class Caisson:
             options.setdefault("stdin", subprocess.DEVNULL)
         else:
             options["input"] = input if isinstance(input, bytes) else input.encode()
-        done = subprocess.run([self.program, *map(str, arguments)], capture_output=True,
+        done = subprocess.run(self.command(*arguments), capture_output=True,
                               env=self.env | (env or {}), timeout=timeout, check=False, **options)
         self.note_ids(done.stdout)
         out, err = done.stdout, done.stderr
@@ -70,16 +77,15 @@ class Caisson:
 
     def popen(self, *arguments, env=None, **options):
         """Starts the program without waiting for it; bytes on its pipes."""
-        return subprocess.Popen([self.program, *map(str, arguments)],
-                                env=self.env | (env or {}), **options)
+        return subprocess.Popen(self.command(*arguments), env=self.env | (env or {}), **options)
 
     def sh(self, script, *options, source="host:", **keywords):
         """`run --rm OPTIONS SOURCE -- sh -c SCRIPT`."""
         return self("run", "--rm", *options, source, "--", "sh", "-c", script, **keywords)
 
-    def detached(self, *words, source="host:", options=()):
+    def detached(self, *words, source="host:", options=(), **keywords):
         """Starts a box in the background and returns its id."""
-        return self("run", "-d", *options, source, "--", *words, check=True).stdout.strip()
+        return self("run", "-d", *options, source, "--", *words, check=True, **keywords).stdout.strip()
 
     def inspect(self, box):
         return json.loads(self("inspect", box, check=True).stdout)
