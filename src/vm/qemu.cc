@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include "sys/capabilities.h"
 #include "sys/cgroup.h"
 #include "sys/landlock.h"
+#include "sys/mount.h"
 #include "sys/seccomp.h"
 #include "sys/socket.h"
 #include "vm/opens.h"
@@ -25,11 +27,54 @@ namespace {
 
 namespace access = sys::fs_access;
 
+/// What QEMU finds; the rest it has as descriptors.
+constexpr const char* kFiles[] = {"/usr",  "/lib",      "/lib64",      "/etc/ld.so.cache",
+                                  "/proc", "/dev/null", "/dev/urandom"};
+
 Result<> leave_namespaces(const QemuOptions& options) {
   const int network = options.without == "vmm_network" ? 0 : CLONE_NEWNET;
   if (::unshare(network | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS) < 0)
     return sys_error("leave namespaces", "");
   return {};
+}
+
+/// A file, directory or link of ours at the same place below `root`, if we have one.
+Result<> show(int root, const std::string& path) {
+  const std::string place = path.substr(1);
+  for (auto at = place.find('/'); at != std::string::npos; at = place.find('/', at + 1))
+    if (::mkdirat(root, place.substr(0, at).c_str(), 0755) < 0 && errno != EEXIST)
+      return sys_error("create directory", path);
+  const Fd source(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info{};
+  if (!source || ::fstat(source.get(), &info) < 0) return {};  // not everything is everywhere
+  if (S_ISLNK(info.st_mode)) {                                 // /lib is a part of /usr
+    std::string target(PATH_MAX, '\0');
+    const ssize_t size = ::readlinkat(source.get(), "", target.data(), target.size());
+    target.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    if (::symlinkat(target.c_str(), root, place.c_str()) < 0) return sys_error("link", path);
+    return {};
+  }
+  if (S_ISDIR(info.st_mode) ? ::mkdirat(root, place.c_str(), 0755) < 0
+                            : ::mknodat(root, place.c_str(), S_IFREG | 0644, 0) < 0)
+    return sys_error("create", path);
+  const Fd target = TRY(open_at(root, place, O_PATH | O_NOFOLLOW));
+  const Fd tree = TRY(sys::clone_mount(source.get(), path));
+  TRY(sys::set_flags(tree.get(), {.read_only = true, .nosuid = true, .nodev = false}, path));
+  return sys::attach(tree.get(), target.get(), path);
+}
+
+/// A root of programs and libraries. What else is mounted on the host nobody could unmount while
+/// the machine runs.
+Result<> make_root(const QemuOptions& options) {
+  TRY(sys::make_private());
+  ::umask(0022);  // for a user who is not us
+  const Fd made = TRY(sys::make_mount("tmpfs", {{"mode", "755"}}, {}));
+  const Fd place = TRY(open_fd("/tmp", O_PATH | O_DIRECTORY));
+  TRY(sys::attach(made.get(), place.get(), "/tmp"));
+  for (const char* path : kFiles) TRY(show(made.get(), path));
+  if (options.kvm) TRY(show(made.get(), "/dev/kvm"));
+  TRY(sys::change_root(made.get()));
+  return sys::drop_old_root();
 }
 
 /// The group of /dev/kvm stays, where it has one.
@@ -108,6 +153,8 @@ Result<> prepare(const QemuOptions& options, int shim, pid_t parent) {
   for (int fd : {1, 2})
     if (::dup2(options.output, fd) < 0) return sys_error("redirect output", "");
   if (options.without != "vmm_namespaces") TRY(leave_namespaces(options));
+  if (options.without != "vmm_namespaces" && options.without != "vmm_files")
+    TRY(make_root(options));
   if (options.without != "vmm_privileges") TRY(become(options));
   TRY(give_up_privileges(options, parent));
   if (options.without != "vmm_files") TRY(confine(options));
