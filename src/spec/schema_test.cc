@@ -34,6 +34,7 @@ const std::vector<Place>& places() {
        {{"type", "tmpfs"}, {"target", "/t"}},
        [](const json& object) { return json{{"mounts", json::array({object})}}; }},
       {"access", json::object(), [](const json& object) { return json{{"access", object}}; }},
+      {"machine", json::object(), [](const json& object) { return json{{"machine", object}}; }},
       {"limits", json::object(), [](const json& object) { return json{{"limits", object}}; }},
       {"output", json::object(),
        [](const json& object) { return json{{"limits", {{"output", object}}}}; }},

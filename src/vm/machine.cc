@@ -62,8 +62,8 @@ void add_disk(std::vector<std::string>& words, std::string_view name, int file, 
         format("driver={},node-name={},file={}-file{}", format_name, name, name, options));
   }
   if (throttled)
-    add("-blockdev",
-        format("driver=throttle,node-name={}-slow,throttle-group=rate,file={}", name, name));
+    add("-blockdev", format("driver=throttle,node-name={}-slow,throttle-group=rate,file={}{}", name,
+                            name, options));
   // Where the host has no room the guest gets an error: QEMU's own way is to stop the machine.
   add("-device", format("virtio-blk-device,drive={}{},serial={},werror=report", name,
                         throttled ? "-slow" : "", name));

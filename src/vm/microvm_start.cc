@@ -54,7 +54,8 @@ Result<backend::Started> MicroVm::start() {
   std::chrono::nanoseconds before{0};
   for (const StageTiming& stage : started.stages) before += stage.duration;
   started.stages.push_back({"boot", std::chrono::nanoseconds(booted - begun) - before});
-  started.stages.push_back({"box", std::chrono::nanoseconds(boot_ns() - booted)});
+  if (!made_ && !resumes_)
+    started.stages.push_back({"box", std::chrono::nanoseconds(boot_ns() - booted)});
   started.warnings = std::move(warnings_);
   return started;
 }

@@ -249,7 +249,7 @@ void MicroVm::leave_out(std::vector<std::string>& words) const {
   const std::string without = options_.box.trial ? options_.box.trial->without : "";
   const auto filter = std::ranges::find(words, "-sandbox");
   if (without == "vmm_system_calls" && filter != words.end()) words.erase(filter, filter + 2);
-  if (without == "device_set") words.insert(words.end(), {"-device", "virtio-rng-device,rng=rng"});
+  if (without == "device_set") words.insert(words.end(), {"-device", "virtio-keyboard-device"});
 }
 
 }  // namespace caisson::vm

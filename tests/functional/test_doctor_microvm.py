@@ -34,7 +34,7 @@ def test_every_claim_is_proved(caisson):
     assert doctor(caisson)[2]["rows"] == document["rows"], "it is remembered"
 
 
-HOLES = {"device_set": "virtio-balloon-device", "vmm_privileges": "CapPrm", "vmm_system_calls": "filters",
+HOLES = {"device_set": "virtio-keyboard-device", "vmm_privileges": "CapPrm", "vmm_system_calls": "filters",
          "vmm_namespaces": "net namespace", "vmm_files": "secret" if not host.IS_ROOT else "/etc/passwd",
          "vmm_network": "abstract socket"}
 

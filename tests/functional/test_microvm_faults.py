@@ -1,6 +1,7 @@
 """What can go wrong around a microVM: one clear line, a true record, and nothing left running."""
 
 import os
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,13 @@ while :; do
 done &
 exec /agent
 """
+
+
+def failed(caisson, done, *words):
+    """In one line, and with a record of it."""
+    refused(done, *words)
+    [box] = caisson("ps", "-aq", check=True).stdout.split()
+    assert caisson.inspect(box)["state"] == "failed"
 
 
 @pytest.mark.parametrize("script, words", [
@@ -102,19 +110,23 @@ def test_the_least_memory(caisson, image):
     assert caisson("run", "--rm", "--memory", "16m", *VM, image, "--", "echo", "fits", timeout=120).stdout == "fits\n"
 
 
+@pytest.mark.parametrize("with_box", [False, True])
 @pytest.mark.parametrize("damage", ["memory cut off", "memory of zeros", "state cut off"])
-def test_a_broken_template(caisson, image, home, damage):
+def test_a_broken_template(caisson, image, home, damage, with_box):
     """The box starts all the same, and the next one without a word."""
     caisson("run", "--rm", *VM, image, "--", "true", check=True, timeout=120)
-    [template] = (home / "templates").iterdir()
+    size, box = sorted((home / "templates").iterdir(), key=lambda entry: len(entry.name))
+    if not with_box:
+        shutil.rmtree(box)
+    template = box if with_box else size
     name, _, kind = damage.partition(" ")
-    size = (template / name).stat().st_size
-    os.truncate(template / name, size // 2 if kind == "cut off" else 0)
+    length = (template / name).stat().st_size
+    os.truncate(template / name, length // 2 if kind == "cut off" else 0)
     if kind == "of zeros":
-        os.truncate(template / name, size)
+        os.truncate(template / name, length)
     done = caisson("run", "--rm", "--json", *VM, image, "--", "echo", "there", timeout=120).json()
     assert done["stdout"] == "there\n"
-    made_anew = "template" in [stage["name"] for stage in done["stages"]]
+    made_anew = ("box" if with_box else "template") in [stage["name"] for stage in done["stages"]]
     assert made_anew or "template" in " ".join(done["warnings"]), done
     done = caisson("run", "--rm", "--json", *VM, image, "--", "echo", "there", timeout=120).json()
     assert done["stdout"] == "there\n" and done["warnings"] == []

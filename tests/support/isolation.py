@@ -27,7 +27,7 @@ LATER = "the guest counts what reached its disk, which is later than a program w
 EXCLUDED = {"microvm": {
     "test_microvm.py": "runs with the others", "test_microvm_memory.py": "runs with the others",
     "test_microvm_faults.py": "runs with the others", "test_microvm_commit.py": "runs with the others",
-    "test_doctor_microvm.py": "runs with the others",
+    "test_doctor_microvm.py": "runs with the others", "test_microvm_machine.py": "runs with the others",
     "test_audit.py": HOSTS, "test_model.py": HOSTS, "test_state.py": HOSTS,
     "test_install.py": HOSTS, "test_json.py": HOSTS,
     "test_bad_input.py": REFUSED, "test_cli.py": REFUSED, "test_box_file.py": REFUSED,

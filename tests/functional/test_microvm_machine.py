@@ -1,0 +1,78 @@
+"""The machine of a microVM: its kernel, its disks' speed, the memory it takes and gives back."""
+
+import time
+from pathlib import Path
+
+from support.host import guest_dir
+from support.microvm import NEEDS_GUEST, VM, machine_of
+from support.microvm import box, image  # noqa: F401: fixtures
+
+pytestmark = NEEDS_GUEST
+MIB = 1 << 20
+
+
+def test_cold(caisson, image, home):
+    """It boots, and neither takes a template nor leaves one."""
+    done = caisson("run", "--rm", "--json", "--cold", *VM, image, "--", "uname", "-r", timeout=120)
+    assert done.json()["exit_code"] == 0, done.stdout
+    assert not list(home.glob("templates/*"))
+
+
+def test_a_kernel_of_ones_own(caisson, image, workdir):
+    kernel = workdir / "kernel"
+    kernel.write_bytes((guest_dir() / "vmlinux").read_bytes())
+    done = caisson("run", "--rm", "--kernel", "kernel", *VM, image, "--", "uname", "-r", cwd=workdir, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "") and "cloud" in done.stdout
+    (workdir / "text").write_text("no kernel\n" * 100)
+    done = caisson("run", "--rm", "--kernel", workdir / "text", *VM, image, "--", "true")
+    assert done.returncode == 125 and "neither an ELF file nor a bzImage" in done.error_line()
+    done = caisson("run", "--rm", "--kernel", workdir / "missing", *VM, image, "--", "true")
+    assert done.returncode == 125 and "missing" in done.error_line()
+    done = caisson("run", "--rm", "--kernel", kernel, image, "--", "true")
+    assert done.returncode == 125 and "--isolation microvm" in done.error_line()
+
+
+def seconds_of_writing(caisson, box):
+    began = time.monotonic()
+    caisson("exec", box, "--", "busybox", "dd", "if=/dev/zero", "of=/x", "bs=1048576", "count=12", "conv=fsync",
+            check=True, timeout=120)
+    return time.monotonic() - began
+
+
+def test_disk_rate(caisson, image):
+    for options, least in ((("--disk-bps", "2m"), 4), (("--disk-iops", "10"), 1), ((), 0)):
+        slow = caisson.detached("sleep", "1000", source=image, options=(*VM, *options))
+        try:
+            took = seconds_of_writing(caisson, slow)
+            assert took > least, f"12 MiB in {took} s with {options}"
+            assert options or took < 4
+        finally:
+            caisson("rm", "-f", slow, check=True)
+
+
+def resident(process):
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096
+
+
+def test_memory_is_given_back(caisson, image):
+    """What a program has freed is the host's again."""
+    big = caisson.detached("sleep", "1000", source=image, options=VM)
+    try:
+        qemu = machine_of(caisson, big)
+        caisson("exec", big, "--", "sh", "-c", "head -c 200000000 /dev/zero | tail -c 200000000 > /dev/null",
+                check=True, timeout=120)
+        full = resident(qemu)
+        end = time.monotonic() + 60
+        while resident(qemu) > full - 100 * MIB:
+            assert time.monotonic() < end, f"{full >> 20} MiB, then {resident(qemu) >> 20}"
+            time.sleep(0.5)
+        assert caisson("exec", big, "--", "echo", "on").stdout == "on\n"
+    finally:
+        caisson("rm", "-f", big, check=True)
+
+
+def test_figures_of_the_monitor(caisson, box):
+    usage = caisson("stats", "--json", box, check=True).json()["usage"]
+    assert 10 * MIB < usage["vmm_memory_bytes"] < 500 * MIB and usage["vmm_cpu_ns"] > 0
+    assert usage["memory_bytes"] < 64 * MIB, "of the box alone"
+    assert "VMM" in caisson("stats", box, check=True).stdout
