@@ -61,6 +61,7 @@ void add_disk(std::vector<std::string>& words, std::string_view name, int file, 
     add("-blockdev",
         format("driver={},node-name={},file={}-file{}", format_name, name, name, options));
   }
+  throttled = throttled && file >= 0;
   if (throttled)
     add("-blockdev", format("driver=throttle,node-name={}-slow,throttle-group=rate,file={}{}", name,
                             name, options));
