@@ -34,8 +34,7 @@ def test_a_kernel_of_ones_own(caisson, image, workdir):
 
 def seconds_of_writing(caisson, box):
     began = time.monotonic()
-    caisson("exec", box, "--", "busybox", "dd", "if=/dev/zero", "of=/x", "bs=1048576", "count=12", "conv=fsync",
-            check=True, timeout=120)
+    caisson("exec", box, "--", "sh", "-c", "head -c 12582912 /dev/zero > /x; busybox sync", check=True, timeout=120)
     return time.monotonic() - began
 
 
