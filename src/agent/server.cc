@@ -27,7 +27,9 @@ namespace {
 /// covered with this machine's.
 void show_machine_id(backend::StartRequest& box) {
   constexpr const char* kPlace = "/etc/machine-id";
-  const auto is_taken = [&](const Mount& mount) { return mount.target == kPlace; };
+  const auto is_taken = [&](const Mount& mount) {
+    return mount.target == kPlace || mount.target == "/etc";
+  };
   if (std::ranges::any_of(box.spec.mounts, is_taken)) return;
   for (const std::string& lower : box.rootfs.lowers) {
     struct stat info{};
@@ -77,7 +79,8 @@ Result<> Server::on_message(const wire::Frame& frame) {
 Result<> Server::handle(const guest::Wake& message) {
   TRY(set_clock(message.time_ns));
   TRY(seed_random(message.seed));
-  TRY(set_hostname(message.hostname));
+  hostname_ = message.hostname;
+  TRY(set_hostname(hostname_));
   TRY(set_machine_id(message.machine_id));
   if (sandbox_) TRY(set_hostname(message.hostname, init_pid_));
   if (!message.resumed) TRY(probe_devices());
@@ -136,6 +139,7 @@ Result<> Server::start(guest::Start message) {
   preparation_.reset();
   preparation.facts.own_kernel = true;
   backend::StartRequest& box = message.box;
+  box.spec.hostname = hostname_;
   show_machine_id(box);
   sandbox_ = container::make_container(
       {box.id, std::move(box.spec), std::move(box.rootfs), guest::kBox, "/run/caisson", box.fail_at,

@@ -53,6 +53,7 @@ class Server final {
 
   guest::Link link_;
   std::optional<container::Preparation> preparation_;  ///< until there is a box
+  std::string hostname_;                               ///< of the box
   int init_pid_ = 0;                                   ///< of the box, which was made
   std::unique_ptr<backend::Sandbox> sandbox_;
   std::optional<Comparison> comparison_;

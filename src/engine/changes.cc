@@ -62,6 +62,8 @@ Result<> compare_disks(const Runtime::Impl& runtime, const BoxSpec& spec, const 
   box.spec.protect.clear();
   box.spec.protect_defaults = false;
   box.spec.user = "0:0";
+  box.spec.limits.disk_bytes_per_second.reset();
+  box.spec.limits.disk_operations_per_second.reset();
   return ask_shim(runtime, request, {output});
 }
 

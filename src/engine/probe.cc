@@ -311,7 +311,10 @@ Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isol
     spec.workdir = "/";  // its root may be empty
   }
   if (with_limits) set_limits(spec, canary.target, layout, without);
-  const Result<std::vector<trial::Finding>> found = run_trial(canary, runtime, spec, without);
+  Result<std::vector<trial::Finding>> found = run_trial(canary, runtime, spec, without);
+  // Whoever ended it may have had another reason than the box: it is tried once more.
+  if (!found && found.error().reason == "trial_died")
+    found = run_trial(canary, runtime, spec, without);
   if (!found && found.error().reason != "trial_died") return found.error();
   std::vector<Capability> rows = judge(isolation, found ? *found : std::vector<trial::Finding>(),
                                        canary.touched(), with_limits);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backend/qemu.h"
+#include "base/clock.h"
 #include "base/sha256.h"
 #include "engine/probe.h"
 
@@ -104,14 +105,19 @@ Error refused(Isolation isolation, std::string_view names) {
                     "caisson doctor --fresh tries it again");
 }
 
-/// Boxes that are started at once wait for one trial, which ends with the descriptor.
+/// Boxes that are started at once wait for one trial, which ends with the descriptor; but not for
+/// one that does not come to an end.
 Fd take_turn(const Runtime::Impl& runtime, Isolation isolation) {
   const Fd directory = open_directory(choose_directory(runtime));
   if (!directory) return {};
   const std::string name = format("trial-{}", to_string(isolation));
   Result<Fd> turn = open_at(directory.get(), name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-  if (!turn || ::flock(turn->get(), LOCK_EX) < 0) return {};
-  return std::move(*turn);
+  constexpr std::int64_t kPatience = 150'000'000'000;
+  for (const std::int64_t begun = boot_ns(); turn && boot_ns() - begun < kPatience;) {
+    if (::flock(turn->get(), LOCK_EX | LOCK_NB) == 0) return std::move(*turn);
+    ::usleep(20'000);
+  }
+  return {};
 }
 
 }  // namespace

@@ -36,8 +36,12 @@ Result<> write_changes(const std::vector<std::string>& before,
 
 Result<std::vector<Change>> read_changes(std::string_view bytes) {
   constexpr std::string_view kKinds = "ACD";
+  constexpr std::size_t kMost = 4'000'000;  // of some 50 bytes each, however short their names are
   std::vector<Change> changes;
   while (!bytes.empty()) {
+    if (changes.size() == kMost)
+      return make_error(Code::kResourceExhausted, "layer_bomb",
+                        format("read differences: more than {} files", kMost));
     const std::size_t end = bytes.find('\0');
     if (!kKinds.contains(bytes.front()) || end == bytes.npos || !is_path(bytes.substr(1, end - 1)))
       return make_error(Code::kInvalidArgument, "protocol_error",

@@ -32,14 +32,15 @@ std::int64_t raw_ns() {
 }
 
 /// Without `quiet` the serial line costs seconds; a panic is shown all the same. The tests of the
-/// crypto modules, which cost a tenth of a boot, are for who builds them. Under TCG there is
+/// crypto modules, which cost a tenth of a boot, are for who builds them. What a guest gives back
+/// may come again as it was saved: it must not count on zeroes (init_on_free). Under TCG there is
 /// nothing to calibrate against: without tsc_early_khz a guest does not boot, without tsc=reliable
 /// its clock has steps of 4 ms. What is against speculation means nothing there, and each step of a
 /// page walk is work.
 std::string kernel_words(const Machine& machine) {
   std::string words =
       "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests apparmor=0 lsm=landlock audit=0 "
-      "8250.nr_uarts=1 rcupdate.rcu_expedited=1";
+      "8250.nr_uarts=1 rcupdate.rcu_expedited=1 init_on_free=0";
   if (machine.accelerator == Accelerator::kTcg)
     words += format(" tsc_early_khz={} tsc=reliable mitigations=off no5lvl", machine.tsc_khz);
   return words;

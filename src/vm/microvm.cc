@@ -30,6 +30,13 @@ constexpr std::int64_t kReadTime = 5'000'000'000;
 /// For a guest to write to its disk what the box has written, and to be gone.
 constexpr std::int64_t kSyncTime = 30'000'000'000;
 
+/// A guest may say what it likes; a sum that no box can have used must not overflow.
+void bound(Usage& usage) {
+  constexpr std::chrono::nanoseconds kMost = std::chrono::hours(24 * 365 * 100);
+  for (auto* time : {&usage.cpu_user, &usage.cpu_system})
+    if (*time) *time = std::clamp(**time, std::chrono::nanoseconds(0), kMost);
+}
+
 Error silent() { return make_error(Code::kUnavailable, "guest_died", "talk to guest: it is gone"); }
 
 }  // namespace
@@ -101,12 +108,14 @@ Result<> MicroVm::handle(guest::Started message) {
 
 Result<> MicroVm::handle(const guest::Figures& message) {
   figures_ = message;
+  bound(figures_.usage);
   ++answers_;
   return {};
 }
 
 Result<> MicroVm::handle(const guest::Gone& message) {
   figures_ = message.figures;
+  bound(figures_.usage);
   box_gone_ = true;
   gone_ns_ = boot_ns();
   tell(guest::PowerOff{});
@@ -282,6 +291,10 @@ Result<Qmp*> MicroVm::control() {
 
 Result<> MicroVm::pause() {
   usage();  // what stands still cannot be asked
+  return stop_machine();
+}
+
+Result<> MicroVm::stop_machine() {
   Result<> stopped = TRY(control())->call("stop");
   paused_ = stopped.has_value();
   // Whether it stands still nobody knows.
@@ -333,11 +346,9 @@ Usage MicroVm::usage() {
 }
 
 std::chrono::nanoseconds MicroVm::cpu_time() {
-  // A guest may say what it likes; a sum that no box can have used must not overflow.
-  constexpr std::chrono::nanoseconds kMost = std::chrono::hours(24 * 365 * 100);
+  constexpr std::chrono::nanoseconds kNone{0};
   const Usage now = usage();
-  return std::min(now.cpu_user.value_or(std::chrono::nanoseconds(0)), kMost) +
-         std::min(now.cpu_system.value_or(std::chrono::nanoseconds(0)), kMost);
+  return now.cpu_user.value_or(kNone) + now.cpu_system.value_or(kNone);
 }
 
 /// The limit is the size of the disk, which the guest's file system reports by itself.

@@ -146,6 +146,7 @@ class MicroVm final : public backend::Sandbox {
   void read_terminals();
   void look_at_files();
   void reap();
+  Result<> stop_machine();
   void kill_machine();
   void fail(const Error& error);
 

@@ -145,7 +145,7 @@ Result<> MicroVm::save(int directory, bool memory, bool stay) {
   if (const Result<> resumed = resume(); saved && !resumed) saved = resumed;
   thaw();
   if (paused)
-    if (const Result<> again = pause(); saved && !again) saved = again;
+    if (const Result<> again = stop_machine(); saved && !again) saved = again;
   return saved;
 }
 
@@ -159,7 +159,7 @@ Result<> MicroVm::save_still(int directory, bool memory) {
   if (ends()) return gone;
   TRY(freeze());
   if (ends()) return gone;
-  TRY(pause());
+  TRY(stop_machine());
   return save_files(directory, memory);
 }
 

@@ -35,6 +35,26 @@ constexpr std::uint64_t kUsualDisk = 10ull << 30;
 /// What QEMU takes beside the guest's memory, at most.
 constexpr std::uint64_t kOverheadBytes = 320u << 20;
 
+/// Its programs get the rest, each its own; a machine that is saved with the box must not have it.
+BoxSpec what_it_is_made_from(const BoxSpec& spec) {
+  BoxSpec made;
+  made.isolation = spec.isolation;
+  made.profile = spec.profile;
+  made.source = spec.source;
+  made.command = {"-"};
+  made.user = spec.user;
+  made.groups = spec.groups;
+  made.read_only_root = spec.read_only_root;
+  made.mounts = spec.mounts;
+  made.protect = spec.protect;
+  made.protect_defaults = spec.protect_defaults;
+  made.limits = spec.limits;
+  made.network = spec.network;
+  made.security = spec.security;
+  made.allow_missing = spec.allow_missing;
+  return made;
+}
+
 }  // namespace
 
 Result<backend::Started> MicroVm::start() {
@@ -139,6 +159,7 @@ Result<> MicroVm::choose_accelerator(Machine& machine) {
   trial.base = -1;
   const Result<> works = boot_machine(trial, kTrialTime);
   take_down();
+  boots_ = true;  // by the other way, as far as anybody knows
   if (works)
     machine.accelerator = Accelerator::kKvm;
   else
@@ -307,8 +328,9 @@ guest::Start MicroVm::start_message() const {
   for (auto* limit :
        {&limits.disk_bytes, &limits.disk_bytes_per_second, &limits.disk_operations_per_second})
     limit->reset();
-  start.box.spec.machine = {};
-  start.box.spec.hostname = identity().hostname;
+  start.box.spec = what_it_is_made_from(start.box.spec);
+  start.box.guest.clear();
+  start.box.attach = false;
   return start;
 }
 

@@ -39,10 +39,12 @@ Result<> MicroVm::go_on_from(Saved saved, Machine machine, bool resumed) {
 Result<> MicroVm::resume_template(Machine machine) {
   const Fd templates = TRY(open_templates(options_.box.layout.home));
   const std::string name = TRY(template_name(machine, assets_));
-  const Result<> awake =
-      go_on_from(TRY(get_template(templates.get(), name, machine)), machine, false);
+  Saved saved = TRY(get_template(templates.get(), name, machine));
+  const Fd folder = std::move(saved.folder);
+  const Result<> awake = go_on_from(std::move(saved), machine, false);
   // One that is slow says nothing against it.
-  if (!awake && awake.error().reason != "guest_silent") remove_template(templates.get(), name);
+  if (!awake && awake.error().reason != "guest_silent")
+    remove_broken(templates.get(), name, folder.get());
   return awake;
 }
 
@@ -54,33 +56,14 @@ bool MicroVm::can_be_template() const {
          ::faccessat(data_.get(), writable_name(box.rootfs).c_str(), F_OK, 0) < 0;
 }
 
-/// What makes the box: less than its spec, most of which is for its programs.
+/// Of what the box is made from, to which nothing else goes before it is saved.
 Result<std::string> MicroVm::name_of_box(const Machine& machine) const {
-  guest::Start start = start_message();
-  BoxSpec& spec = start.box.spec;
-  BoxSpec common;
-  common.isolation = spec.isolation;
-  common.profile = spec.profile;
-  common.source = spec.source;
-  common.command = {"-"};
-  common.user = spec.user;
-  common.groups = spec.groups;
-  common.read_only_root = spec.read_only_root;
-  common.mounts = spec.mounts;
-  common.protect = spec.protect;
-  common.protect_defaults = spec.protect_defaults;
-  common.limits = spec.limits;
-  common.network = spec.network;
-  common.security = spec.security;
-  common.allow_missing = spec.allow_missing;
-  spec = std::move(common);
-  start.box.guest.clear();
-  start.box.attach = false;
   struct stat base{};
   if (::fstat(base_.get(), &base) < 0) return sys_error("stat", options_.box.rootfs.disk);
-  const std::string inputs = format(
-      "{}\n{} {} {} {}.{}\n{}", guest::encode(start), base.st_dev, base.st_ino, base.st_size,
-      base.st_mtim.tv_sec, base.st_mtim.tv_nsec, options_.box.spec.limits.disk_bytes.value_or(0));
+  const std::string inputs =
+      format("{}\n{} {} {} {}.{}\n{}", guest::encode(start_message()), base.st_dev, base.st_ino,
+             base.st_size, base.st_mtim.tv_sec, base.st_mtim.tv_nsec,
+             options_.box.spec.limits.disk_bytes.value_or(0));
   return box_template_name(TRY(template_name(machine, assets_)), inputs);
 }
 
@@ -90,14 +73,15 @@ Result<bool> MicroVm::resume_box_template(Machine machine) {
   const std::string name = TRY(name_of_box(machine));
   std::optional<Saved> saved = find_template(templates.get(), name, machine.memory_mib << 20);
   if (!saved) return false;
-  const std::string place = format("{}/templates/{}", options_.box.layout.home, name);
+  const Fd folder = std::move(saved->folder);
   const Result<> awake = [&]() -> Result<> {
+    const Fd file = TRY(open_at(folder.get(), kStarted, O_RDONLY | O_NOFOLLOW));
     guest::FromGuest started =
-        TRY(guest::decode_from_guest(TRY(read_file(place + "/" + kStarted, 1 << 20))));
+        TRY(guest::decode_from_guest(TRY(read_all(file.get(), 1 << 20, kStarted))));
     auto* told = std::get_if<guest::Started>(&started);
     if (told == nullptr)
       return make_error(Code::kInternal, "protocol_error", "read template: it says nothing");
-    TRY(open_disks(place));
+    TRY(open_disks(format("/proc/self/fd/{}", folder.get())));
     machine.box = disk_.get();
     TRY(go_on_from(std::move(*saved), machine, true));
     made_ = true;
@@ -105,7 +89,7 @@ Result<bool> MicroVm::resume_box_template(Machine machine) {
     return {};
   }();
   if (awake) return true;
-  if (awake.error().reason != "guest_silent") remove_template(templates.get(), name);
+  if (awake.error().reason != "guest_silent") remove_broken(templates.get(), name, folder.get());
   return awake.error();
 }
 
@@ -116,10 +100,11 @@ Result<> MicroVm::make_box_template() {
   const Result<Fd> lock = lock_templates(templates.get(), 0);
   if (!lock) return {};  // somebody else makes one, perhaps the same
   const std::string name = TRY(name_of_box(machine_));
+  if (find_template(templates.get(), name, machine_.memory_mib << 20)) return {};
   const Fd directory = TRY(begin_template(templates.get(), name));
   const Result<> saved = [&]() -> Result<> {
     TRY(freeze());
-    TRY(pause());
+    TRY(stop_machine());
     TRY(save_files(directory.get(), true));
     const Fd file = TRY(open_at(directory.get(), kStarted, O_WRONLY | O_CREAT | O_EXCL, 0600));
     return write_all(file.get(), guest::encode(*started_), kStarted);

@@ -84,8 +84,10 @@ Result<> become(const QemuOptions& options) {
   struct stat device{};
   std::vector<gid_t> groups;
   if (options.kvm && ::stat("/dev/kvm", &device) == 0) groups.push_back(device.st_gid);
+  // An ordinary user's namespace does not know the device's group; QEMU keeps the groups then.
+  const bool keeps = options.kvm && options.uid == 0;
   // An ordinary user without subordinate ids has no choice of groups, user_namespaces(7).
-  if (::setgroups(groups.size(), groups.data()) < 0 && errno != EPERM)
+  if (!keeps && ::setgroups(groups.size(), groups.data()) < 0 && errno != EPERM)
     return sys_error("set groups", "");
   if (::setresgid(options.uid, options.uid, options.uid) < 0 ||
       ::setresuid(options.uid, options.uid, options.uid) < 0)

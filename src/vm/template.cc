@@ -108,7 +108,7 @@ Result<Fd> open_templates(const std::string& home) {
 }
 
 std::optional<Saved> find_template(int directory, const std::string& name, std::uint64_t bytes) {
-  const Result<Fd> folder = open_folder(directory, name);
+  Result<Fd> folder = open_folder(directory, name);
   if (!folder) return std::nullopt;
   ::futimens(folder->get(), nullptr);
   Result<Saved> saved = open_saved(folder->get(), O_RDONLY, O_RDONLY);
@@ -117,6 +117,7 @@ std::optional<Saved> find_template(int directory, const std::string& name, std::
       ::fstat(saved->state.get(), &state) < 0 || memory.st_size != static_cast<off_t>(bytes) ||
       state.st_size == 0)
     return std::nullopt;
+  saved->folder = std::move(*folder);
   return std::move(*saved);
 }
 
@@ -140,8 +141,8 @@ void remove_template(int directory, const std::string& name) {
 
 Result<Fd> begin_template(int directory, const std::string& name) {
   remove_template(directory, kPartial);
-  remove_template(directory, name);  // one that was not to be found is of no use
   TRY(check_room(directory));
+  remove_template(directory, name);  // one that was not to be found is of no use
   if (::mkdirat(directory, kPartial, 0700) < 0) return sys_error("create directory", "templates");
   return open_folder(directory, kPartial);
 }
@@ -153,6 +154,15 @@ Result<Saved> make_saved(int folder, std::uint64_t bytes) {
   if (::ftruncate(saved.memory.get(), static_cast<off_t>(bytes)) < 0)
     return sys_error("make file", kMemory);
   return saved;
+}
+
+void remove_broken(int directory, const std::string& name, int folder) {
+  const Result<Fd> lock = lock_templates(directory, 0);
+  struct stat broken{}, there{};
+  if (lock && ::fstat(folder, &broken) == 0 &&
+      ::fstatat(directory, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+      broken.st_ino == there.st_ino)
+    remove_template(directory, name);
 }
 
 void drop_template(int directory) { remove_template(directory, kPartial); }

@@ -15,6 +15,7 @@ namespace caisson::vm {
 /// A machine that stands still: its memory, and the state of its devices.
 struct Saved {
   Fd memory, state;
+  Fd folder;  ///< of a template: that has them, whatever becomes of its name
 };
 
 /// QEMU and its words, processors and memory: a machine goes on only where all are as they were.
@@ -45,7 +46,9 @@ void drop_template(int directory);
 /// The template is there. Those of other guests, of an earlier boot and so on go, and of those with
 /// a box the ones that were not used for the longest time.
 Result<> finish_template(int directory, const std::string& name);
-/// One that is of no use.
+/// The one in `folder` is of no use: it goes, unless another has its name already.
+void remove_broken(int directory, const std::string& name, int folder);
+/// One that is of no use; under the lock.
 void remove_template(int directory, const std::string& name);
 
 }  // namespace caisson::vm

@@ -201,6 +201,15 @@ def test_a_template_is_made_once(caisson, image, home):
     assert "template" in other, "of another size"
 
 
+def test_a_template_keeps_no_secret(caisson, image, home):
+    """What one box is told for its programs no other machine has in its memory."""
+    words = ("-e", "TOKEN=needle4711", "-l", "of=needle4712", "--name", "needle4713")
+    caisson("run", "--rm", *VM, *words, image, "--", "sh", "-c", "echo needle4714", check=True, timeout=120)
+    for with_box in False, True:
+        [template] = templates(home, with_box)
+        assert b"needle47" not in (template / "memory").read_bytes()
+
+
 def test_few_templates_have_a_box(caisson, image, home):
     """Those that were not used for the longest time go."""
     stages_of(caisson, image)
