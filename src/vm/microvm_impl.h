@@ -94,7 +94,7 @@ class MicroVm final : public backend::Sandbox {
 
   // microvm_template.cc
   Result<> go_on_from(Saved saved, Machine machine, bool resumed);
-  Result<> resume_template(Machine machine);
+  Result<> resume_template(const Machine& machine);
   Result<> make_template(int templates, const std::string& name, Machine machine);
   Result<Saved> get_template(int templates, const std::string& name, const Machine& machine);
   bool can_be_template() const;

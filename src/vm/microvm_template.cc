@@ -36,12 +36,12 @@ Result<> MicroVm::go_on_from(Saved saved, Machine machine, bool resumed) {
   return wake(kResumeTime, resumed);
 }
 
-Result<> MicroVm::resume_template(Machine machine) {
+Result<> MicroVm::resume_template(const Machine& machine) {
   const Fd templates = TRY(open_templates(options_.box.layout.home));
   const std::string name = TRY(template_name(machine, assets_));
   Saved saved = TRY(get_template(templates.get(), name, machine));
   const Fd folder = std::move(saved.folder);
-  const Result<> awake = go_on_from(std::move(saved), machine, false);
+  Result<> awake = go_on_from(std::move(saved), machine, false);
   // One that is slow says nothing against it.
   if (!awake && awake.error().reason != "guest_silent")
     remove_broken(templates.get(), name, folder.get());
@@ -102,7 +102,7 @@ Result<> MicroVm::make_box_template() {
   const std::string name = TRY(name_of_box(machine_));
   if (find_template(templates.get(), name, machine_.memory_mib << 20)) return {};
   const Fd directory = TRY(begin_template(templates.get(), name));
-  const Result<> saved = [&]() -> Result<> {
+  Result<> saved = [&]() -> Result<> {
     TRY(freeze());
     TRY(stop_machine());
     TRY(save_files(directory.get(), true));
