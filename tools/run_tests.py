@@ -237,6 +237,10 @@ def run_boxes(tally, suite, pytest_args):
     run_microvms(passes, suite, pytest_args, bin_dir)
 
 
+# What is most of an isolation's own; all of them take twice the time of a pass with containers.
+MICROVM_TESTS = "test_run or test_exec or test_endings or test_pause or test_logs"
+
+
 def run_microvms(passes, suite, pytest_args, bin_dir):
     """Alone: an emulated machine takes a processor for itself."""
     if suite != "functional":
@@ -245,7 +249,8 @@ def run_microvms(passes, suite, pytest_args, bin_dir):
     if reason := missing_guest():
         passes.tally.skipped.append((label, f"needs a guest: {reason}"))
         return
-    passes.run(label, suite, ROOT / "tests", [], ["--isolation", "microvm", *pytest_args], bin_dir)
+    chosen = pytest_args or ["-k", MICROVM_TESTS]
+    passes.run(label, suite, ROOT / "tests", [], ["--isolation", "microvm", *chosen], bin_dir)
 
 
 # --- the end ------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def test_a_guest_without_an_agent(caisson, image, workdir, script, words):
     assert time.monotonic() - began < 60, "nobody waits for one that is gone"
 
 
+@pytest.mark.root_only  # it takes a minute, and is the same for all
 def test_a_guest_that_never_becomes_ready(caisson, image, workdir):
     """What it said last is in the error."""
     env = guest.with_init(workdir, "#!/busybox sh\necho still thinking\n/busybox sleep 1000\n")
@@ -180,6 +181,7 @@ def test_no_room_for_a_template(caisson, image, small_disk):
     assert "template" in done.error_line() and "No space left" in done.error_line()
 
 
+@pytest.mark.root_only  # likewise
 def test_twenty_at_once(caisson, image):
     """Each with a kernel of its own; all gone at once."""
     caisson("run", "--rm", *VM, "--memory", "96m", image, "--", "true", check=True, timeout=120)
