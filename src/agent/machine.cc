@@ -48,7 +48,7 @@ std::vector<std::string> names_in(const char* path) {
   return names;
 }
 
-Result<> write_sysfs(const char* path, std::string_view text) {
+Result<> write_knob(const char* path, std::string_view text) {
   const Fd file = TRY(open_fd(path, O_WRONLY));
   return write_all(file.get(), text, path);
 }
@@ -109,8 +109,7 @@ Result<> mount_basics() {
       ::chroot(".") < 0 || ::chdir("/") < 0)
     return sys_error("move the root to", kNewRoot);
   // The limit on memory is the cgroup's, as on a host that has much: not what is asked for at once.
-  constexpr const char* kOvercommit = "/proc/sys/vm/overcommit_memory";
-  TRY(write_all(TRY(open_fd(kOvercommit, O_WRONLY)).get(), "1", kOvercommit));
+  TRY(write_knob("/proc/sys/vm/overcommit_memory", "1"));
   return make_directory("/run/caisson");
 }
 
@@ -120,16 +119,16 @@ Result<> load_modules() {
   if (line_of("/modules/release") != names.release) return {};
   TRY(load_list("/modules/early"));
   // What their devices are is known only when a machine goes on from this one.
-  TRY(write_sysfs(kAutoprobe, "0"));
+  TRY(write_knob(kAutoprobe, "0"));
   TRY(load_list("/modules/late"));
-  return write_sysfs(kAutoprobe, "1");
+  return write_knob(kAutoprobe, "1");
 }
 
 Result<> probe_devices() {
   constexpr const char* kDevices = "/sys/bus/virtio/devices";
   for (const std::string& name : names_in(kDevices))
     if (::access(format("{}/{}/driver", kDevices, name).c_str(), F_OK) != 0)
-      TRY(write_sysfs("/sys/bus/virtio/drivers_probe", name));
+      TRY(write_knob("/sys/bus/virtio/drivers_probe", name));
   return {};
 }
 
@@ -198,13 +197,11 @@ Result<> seed_random(const std::string& bytes) {
 
 Result<> set_hostname(const std::string& name, int process) {
   const Fd ours = TRY(open_fd("/proc/self/ns/uts", O_RDONLY));
-  const Fd theirs =
-      process == 0 ? Fd() : TRY(open_fd(format("/proc/{}/ns/uts", process), O_RDONLY));
-  if (theirs && ::setns(theirs.get(), CLONE_NEWUTS) < 0) return sys_error("set hostname", name);
-  const bool done = ::sethostname(name.data(), name.size()) == 0;
-  Result<> result = done ? Result<>() : Result<>(sys_error("set hostname", name));
-  if (theirs && ::setns(ours.get(), CLONE_NEWUTS) < 0) return sys_error("set hostname", name);
-  return result;
+  const Fd theirs = TRY(open_fd(format("/proc/{}/ns/uts", process), O_RDONLY));
+  if (::setns(theirs.get(), CLONE_NEWUTS) < 0) return sys_error("set hostname", name);
+  const int failed = ::sethostname(name.data(), name.size()) < 0 ? errno : 0;
+  if (::setns(ours.get(), CLONE_NEWUTS) < 0) return sys_error("leave namespace of", name);
+  return failed == 0 ? Result<>() : Result<>(errno_error(failed, "set hostname", name));
 }
 
 Result<> set_machine_id(const std::string& id) {

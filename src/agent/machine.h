@@ -34,8 +34,8 @@ Result<> set_clock(std::int64_t since_epoch_ns);
 /// Adds the bytes to the pool of the kernel's generator, counted, and has it start anew
 /// (random(4), RNDADDENTROPY and RNDRESEEDCRNG).
 Result<> seed_random(const std::string& bytes);
-/// Of the namespace that the process is in; 0: ours.
-Result<> set_hostname(const std::string& name, int process = 0);
+/// Of the namespace that the process is in.
+Result<> set_hostname(const std::string& name, int process);
 /// The content of kMachineId, which boxes are shown in the place of theirs.
 Result<> set_machine_id(const std::string& id);
 

@@ -80,9 +80,8 @@ Result<> Server::handle(const guest::Wake& message) {
   TRY(set_clock(message.time_ns));
   TRY(seed_random(message.seed));
   hostname_ = message.hostname;
-  TRY(set_hostname(hostname_));
   TRY(set_machine_id(message.machine_id));
-  if (sandbox_) TRY(set_hostname(message.hostname, init_pid_));
+  if (sandbox_) TRY(set_hostname(hostname_, init_pid_));
   if (!message.resumed) TRY(probe_devices());
   guest::Awake awake;
   for (ProcessId id : running_)

@@ -290,7 +290,7 @@ Result<Qmp*> MicroVm::control() {
 }
 
 Result<> MicroVm::pause() {
-  usage();  // what stands still cannot be asked
+  ask_figures();  // what stands still cannot be asked
   return stop_machine();
 }
 
@@ -330,8 +330,8 @@ void MicroVm::kill_machine() {
 }
 
 /// What stands still says nothing, and uses no more than before.
-Usage MicroVm::usage() {
-  if (paused_ || failed_ || ended_ || box_gone_ || qemu_.pid <= 0) return figures_.usage;
+void MicroVm::ask_figures() {
+  if (paused_ || failed_ || ended_ || box_gone_ || qemu_.pid <= 0) return;
   // One that was silent is not waited for again before it has answered.
   const std::int64_t patience = silent_ ? 0 : 2'000'000'000;
   const std::uint64_t before = answers_;
@@ -340,14 +340,19 @@ Usage MicroVm::usage() {
   // What else has come meanwhile is to be looked at.
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(kick_.get(), &one, sizeof one);
+}
+
+Usage MicroVm::usage() {
+  ask_figures();
   Usage usage = figures_.usage;
-  if (qemu_.pid > 0) add_overhead(qemu_.pid, usage);
+  if (!ended_ && qemu_.pid > 0) add_overhead(qemu_.pid, usage);
   return usage;
 }
 
 std::chrono::nanoseconds MicroVm::cpu_time() {
   constexpr std::chrono::nanoseconds kNone{0};
-  const Usage now = usage();
+  ask_figures();
+  const Usage& now = figures_.usage;
   return now.cpu_user.value_or(kNone) + now.cpu_system.value_or(kNone);
 }
 

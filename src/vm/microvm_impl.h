@@ -147,6 +147,7 @@ class MicroVm final : public backend::Sandbox {
   void look_at_files();
   void reap();
   Result<> stop_machine();
+  void ask_figures();
   void kill_machine();
   void fail(const Error& error);
 

@@ -124,7 +124,10 @@ Result<Saved> MicroVm::get_template(int templates, const std::string& name,
   const std::int64_t begun = boot_ns();
   const Fd lock = TRY(lock_templates(templates, kLockTime));
   if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
-  TRY(make_template(templates, name, machine));
+  if (Result<> made = make_template(templates, name, machine); !made) {
+    drop_template(templates);
+    return made.error();
+  }
   stages_.push_back({"template", std::chrono::nanoseconds(boot_ns() - begun)});
   std::optional<Saved> made = find_template(templates, name, bytes);
   if (made) return std::move(*made);

@@ -30,10 +30,10 @@ struct Qemu {
 };
 
 /// Starts it: in network, IPC, UTS and mount namespaces of its own with a root that holds programs
-/// and libraries alone, without capabilities or the way
-/// to new ones, with Landlock (programs and libraries of /usr to read, nothing to write), unable to
-/// make sockets, and ended with us. Needs CAP_SYS_ADMIN and CAP_SETUID in our user namespace. The
-/// other filter of system calls is QEMU's own (-sandbox).
+/// and libraries alone, without capabilities or the way to new ones, with Landlock (programs and
+/// libraries of /usr to read, nothing to write), unable to make sockets, and ended with us. Needs
+/// CAP_SYS_ADMIN and CAP_SETUID in our user namespace. The other filter of system calls is QEMU's
+/// own (-sandbox).
 Result<Qemu> start_qemu(const QemuOptions& options);
 
 }  // namespace caisson::vm
