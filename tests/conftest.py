@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import host, isolation
+from support import host, isolation, microvm
 from support.cli import Caisson
 from support.leaks import LeakCheck, Snapshot, adopt_orphans
 from support.registry import Certificates, Registry
@@ -110,7 +110,7 @@ class HostView:
 
 
 @pytest.fixture(scope="session")
-def seed(request, bin_dir, kept):
+def home_seed(request, bin_dir, kept):
     """What a home begins with, where boxes are not containers."""
     level = request.config.getoption("isolation")
     if level == "container":
@@ -120,14 +120,30 @@ def seed(request, bin_dir, kept):
     return isolation.Seed(Caisson(bin_dir / "caisson", folder / "h", level), folder)
 
 
+@pytest.fixture(scope="session")
+def templates(bin_dir, kept):
+    """What boxes of tests with the marker `warm` go on from."""
+    return microvm.make_templates(Caisson(bin_dir / "caisson", kept / "machines"))
+
+
+def is_warm(node):
+    marker = node.get_closest_marker("warm")
+    return marker is not None and marker.args[0]
+
+
 @pytest.fixture
-def home(request, bin_dir, kept, seed):
+def home(request, bin_dir, kept, home_seed):
     """A fresh home. After the test nothing outside of it may be left, and removing its boxes must
     empty it. Leftovers fail the test that made them and are cleared for the next one."""
     folder = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
     view = HostView(kept)
     if not request.node.get_closest_marker("broken_home"):
-        seed.give(folder / "h") if seed else view.give(folder / "h")
+        if home_seed:
+            home_seed.give(folder / "h")
+        elif is_warm(request.node):
+            microvm.give_templates(request.getfixturevalue("templates"), folder / "h")
+        else:
+            view.give(folder / "h")
     before = Snapshot()
     caisson = Caisson(bin_dir / "caisson", folder / "h", request.config.getoption("isolation"))
     request.node.stash[CAISSON] = caisson

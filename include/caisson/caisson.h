@@ -12,4 +12,5 @@
 #include "caisson/result.h"     // IWYU pragma: export
 #include "caisson/runtime.h"    // IWYU pragma: export
 #include "caisson/spec.h"       // IWYU pragma: export
+#include "caisson/templates.h"  // IWYU pragma: export
 #include "caisson/volume.h"     // IWYU pragma: export

@@ -1,6 +1,8 @@
 // MachineOptions: what only a box with a kernel of its own has.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 
 namespace caisson {
@@ -13,6 +15,9 @@ struct MachineOptions {
   std::string kernel;
   /// Boot, in seconds, instead of going on from a template, and leave none.
   bool cold = false;
+  /// The longest that a start waits for its guest at each step: to boot, or to go on from what was
+  /// saved, and then to make the box. Then it is `guest_silent`. Absent: 60 s; at most a day.
+  std::optional<std::chrono::nanoseconds> ready_timeout;
   bool empty() const { return *this == MachineOptions{}; }
   friend bool operator==(const MachineOptions&, const MachineOptions&) = default;
 };

@@ -14,6 +14,7 @@
 #include "caisson/image.h"
 #include "caisson/result.h"
 #include "caisson/spec.h"
+#include "caisson/templates.h"
 #include "caisson/volume.h"
 
 namespace caisson {
@@ -154,6 +155,8 @@ class Runtime {
   Images images();
   /// The named volumes of this home.
   Volumes volumes();
+  /// The saved machines of this home.
+  Templates templates();
 
  private:
   std::shared_ptr<const Impl> impl_;

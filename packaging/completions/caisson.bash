@@ -64,20 +64,20 @@ _caisson_volume() {
 _caisson() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   local commands="run create start exec attach ps inspect logs stats top wait pause resume hibernate stop kill rm
-    snapshot restore fork diff volume cp commit export import events audit health metrics pull images rmi image prune login logout doctor profile debug completion version help"
+    snapshot restore fork diff volume vm cp commit export import events audit health metrics pull images rmi image prune login logout doctor profile debug completion version help"
   local box_options="-f --file --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint -q --quiet --hostname --mount -v --volume --tmpfs
     --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
     --allow-bind-port --protect --no-default-protect --read-only --writable -m --memory --cpus
     --cpu-weight --pids --pids-limit --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk
-    --disk-bps --disk-iops --kernel --cold --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
+    --disk-bps --disk-iops --kernel --cold --ready-timeout --tmpfs-size --network -d --detach -i --interactive -t --tty --init --rm -l --label --profile
     --cap-add --cap-drop --security --security-opt --stop-signal --idle-timeout --idle-action
     --max-lifetime --restart --health-cmd --health-interval --health-timeout
     --health-start-period --health-retries --replay --allow-missing --json --cidfile --help"
   local with_value=" --name --isolation -e --env --env-file -w --workdir -u --user --group-add
     --pull --platform --rootfs --entrypoint --hostname --mount -v --volume --tmpfs -m --memory --cpus --cpu-weight --pids --pids-limit
     --timeout --cpu-time --open-files --ulimit --file-size --output-limit --disk --tmpfs-size
-    --disk-bps --disk-iops --kernel
+    --disk-bps --disk-iops --kernel --ready-timeout
     --allow-ro --allow-rw --allow-read --allow-write --allow-exec --allow-connect-port
     --allow-bind-port --protect --cap-add --cap-drop --security-opt --file
     --network -l --label --profile --security --stop-signal --idle-timeout --idle-action
@@ -100,6 +100,15 @@ _caisson() {
       return
     fi
     first=3
+  fi
+
+  if [[ $command == vm ]]; then
+    case $COMP_CWORD,${COMP_WORDS[2]} in
+      2,*) COMPREPLY=($(compgen -W "warm ls prune --help" -- "$cur")); return ;;
+      *,ls) COMPREPLY=($(compgen -W "-q --quiet --json --help" -- "$cur")); return ;;
+      *,prune) COMPREPLY=($(compgen -W "-f --force --json --help" -- "$cur")); return ;;
+    esac
+    command=create first=3
   fi
 
   if [[ $prev == -f && $command =~ ^(run|create|debug)$ ]]; then

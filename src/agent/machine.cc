@@ -1,6 +1,5 @@
 #include "agent/machine.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/random.h>
 #include <linux/reboot.h>
@@ -16,7 +15,6 @@
 
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <vector>
 
 #include "base/clock.h"
@@ -38,14 +36,6 @@ Result<> mount_at(const char* source, const std::string& target, const char* typ
   if (::mount(source, target.c_str(), type, flags, options) < 0)
     return sys_error(format("mount {} on", type), target);
   return {};
-}
-
-std::vector<std::string> names_in(const char* path) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path), ::closedir);
-  while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr)
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  return names;
 }
 
 Result<> write_knob(const char* path, std::string_view text) {

@@ -80,12 +80,25 @@ Result<Request> decode_start(Fields& fields) {
   return Request(std::move(request));
 }
 
-Result<Request> decode_compare(Fields& fields) {
-  CompareRequest request;
+/// Of a request that has one in it.
+Result<StartRequest> decode_box(Fields& fields) {
   Fields box(fields.member("box"));
   if (box.text("op") != "start")
     return make_error(Code::kInvalidArgument, "protocol_error", "decode message: no box in it");
-  request.box = std::get<StartRequest>(TRY(decode_start(box)));
+  return std::get<StartRequest>(TRY(decode_start(box)));
+}
+
+Result<Request> decode_warm(Fields& fields) {
+  WarmRequest request;
+  request.box = TRY(decode_box(fields));
+  request.directory = fields.text("directory");
+  TRY(fields.finish());
+  return Request(std::move(request));
+}
+
+Result<Request> decode_compare(Fields& fields) {
+  CompareRequest request;
+  request.box = TRY(decode_box(fields));
   request.directory = fields.text("directory");
   request.old = fields.text("old");
   request.old_lowers = fields.integer("old_lowers", 0u, UINT_MAX);
@@ -160,6 +173,9 @@ struct Encode {
     return {{"op", "compare"},     {"box", (*this)(r.box)},      {"directory", bytes(r.directory)},
             {"old", bytes(r.old)}, {"old_lowers", r.old_lowers}, {"layer", r.layer}};
   }
+  json operator()(const WarmRequest& r) const {
+    return {{"op", "warm"}, {"box", (*this)(r.box)}, {"directory", bytes(r.directory)}};
+  }
   json operator()(const LayerRequest& r) const {
     return {{"op", "layer"},
             {"before", spec::encode(r.before)},
@@ -214,6 +230,7 @@ Result<Request> request_of(const json& document) {
   Request request;
   if (op == "start") return decode_start(fields);
   if (op == "compare") return decode_compare(fields);
+  if (op == "warm") return decode_warm(fields);
   if (op == "exec")
     request = ExecRequest{TRY(spec::decode_exec_spec(fields.member("spec")))};
   else if (op == "files")

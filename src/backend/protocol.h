@@ -117,10 +117,16 @@ struct CompareRequest {
   std::uint32_t old_lowers = 0;
   bool layer = false;
 };
+/// Make the templates that `box`, which has no record, would go on from (vm/template.h), in a
+/// machine that works in `directory`. The answer has `started` with its warnings.
+struct WarmRequest {
+  StartRequest box;
+  std::string directory;
+};
 using Request = std::variant<StartRequest, ExecRequest, FilesRequest, AttachRequest, WaitRequest,
                              SignalRequest, KillRequest, StopRequest, StatsRequest, StartedRequest,
                              PauseRequest, ResumeRequest, SaveRequest, RemoveRequest, DiskRequest,
-                             CopyRequest, DiffRequest, LayerRequest, CompareRequest>;
+                             CopyRequest, DiffRequest, LayerRequest, CompareRequest, WarmRequest>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view payload);

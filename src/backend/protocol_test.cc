@@ -117,6 +117,9 @@ TEST(Requests, TheOthers) {
   EXPECT_EQ(compared.directory + compared.old, "/d/" + kBinary);
   EXPECT_EQ(compared.old_lowers, 2u);
   EXPECT_TRUE(compared.layer);
+  const WarmRequest warm = round_trip(WarmRequest{compare.box, "/d"});
+  EXPECT_EQ(warm.box.id + warm.directory, "01/d");
+  EXPECT_EQ(warm.box.rootfs, compare.box.rootfs);
   EXPECT_EQ(round_trip(StopRequest{10s}).grace, 10s);
   EXPECT_EQ(round_trip(StopRequest{std::chrono::nanoseconds::max()}).grace,
             std::chrono::nanoseconds::max());

@@ -1,5 +1,6 @@
 #include "base/fd.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -28,6 +29,17 @@ Result<Fd> duplicate(int fd) {
   Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) return sys_error("duplicate descriptor", "");
   return copy;
+}
+
+std::vector<std::string> names_in(const std::string& path, int at) {
+  std::vector<std::string> names;
+  const int fd = ::openat(at, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* directory = fd < 0 ? nullptr : ::fdopendir(fd);
+  if (directory == nullptr) return names;
+  while (const dirent* entry = ::readdir(directory))  // NOLINT(concurrency-mt-unsafe)
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  ::closedir(directory);
+  return names;
 }
 
 Result<std::string> read_all(int fd, std::size_t max, std::string_view name) {

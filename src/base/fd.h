@@ -1,11 +1,13 @@
 // Fd: an owned file descriptor.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -47,6 +49,8 @@ Result<Pipe> make_pipe(int flags = 0);
 Result<Fd> open_fd(const std::string& path, int flags, unsigned mode = 0);
 Result<Fd> open_at(int dir, const std::string& path, int flags, unsigned mode = 0);
 Result<Fd> duplicate(int fd);
+/// What a directory has, without names that begin with a dot; nothing when it cannot be read.
+std::vector<std::string> names_in(const std::string& path, int at = AT_FDCWD);
 
 /// Reads to the end of file, at most `max` bytes (more is an error).
 Result<std::string> read_all(int fd, std::size_t max, std::string_view name);

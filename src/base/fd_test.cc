@@ -1,6 +1,7 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -45,6 +46,16 @@ TEST(Fd, EveryDescriptorIsCloseOnExec) {
     EXPECT_TRUE(is_cloexec(fd));
   EXPECT_GE(copy.get(), 3);
   EXPECT_EQ(duplicate(-1).error().sys_errno, EBADF);
+}
+
+TEST(Fd, NamesInADirectory) {
+  const TestDirectory directory;
+  const Fd fd = open_fd(directory.path(), O_RDONLY | O_DIRECTORY).value();
+  for (const char* name : {"a", "b", ".c"}) EXPECT_TRUE(replace_file(fd.get(), name, "", 0600));
+  for (const auto& names : {names_in(directory.path()), names_in(".", fd.get())})
+    EXPECT_THAT(names, testing::UnorderedElementsAre("a", "b"));
+  EXPECT_TRUE(names_in(directory / "a").empty());
+  EXPECT_TRUE(names_in(directory / "none").empty());
 }
 
 TEST(Fd, OpenNamesThePathInItsError) {

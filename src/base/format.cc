@@ -1,13 +1,14 @@
 // Debian ships fmt as a shared library only; the shim and the command line are static. This file
-// is fmt's own implementation header compiled once, with the instantiations its users expect.
+// is fmt's own implementation header compiled once, with the instantiations its users expect;
+// without locales, which nothing here asks for and which would be half of libstdc++ in a guest's
+// agent.
+#define FMT_STATIC_THOUSANDS_SEPARATOR ','
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
 namespace detail {
 template FMT_API auto dragonbox::to_decimal(float x) noexcept -> dragonbox::decimal_fp<float>;
 template FMT_API auto dragonbox::to_decimal(double x) noexcept -> dragonbox::decimal_fp<double>;
-template FMT_API locale_ref::locale_ref(const std::locale& loc);
-template FMT_API auto locale_ref::get<std::locale>() const -> std::locale;
 template FMT_API auto thousands_sep_impl(locale_ref) -> thousands_sep_result<char>;
 template FMT_API auto decimal_point_impl(locale_ref) -> char;
 template FMT_API void buffer<char>::append(const char*, const char*);

@@ -290,6 +290,8 @@ constexpr Option<BoxOptions> kTable[] = {
      }},
     {{"--cold", "", "isolation microvm: boot, instead of going on from a template"},
      [](BoxOptions& o, std::string_view) { return o.spec.machine.cold = true, Result<>(); }},
+    {{"--ready-timeout", "TIME", "isolation microvm: longest wait for its guest (60s)"},
+     put<parse_duration, &Box::machine, &MachineOptions::ready_timeout>},
     {{"--tmpfs-size", "SIZE", "size of each tmpfs that names none"},
      put<parse_size, &Box::limits, &Limits::tmpfs_bytes>},
     {{"--network", "MODE", "none (default) or host"}, put<parse_network, &Box::network>},
@@ -350,6 +352,7 @@ Result<> take_words(const CommandText& text, std::vector<std::string> words, Box
     if (!words.empty()) spec.command = std::move(words);
   }
   const std::string hint = "caisson " + std::string(text.name) + " host: -- COMMAND";
+  if (into.words_optional) return {};
   if (spec.source.empty())
     return usage_error(text.name, "argument_missing", "SOURCE is missing", hint);
   if (spec.command.empty() && !is_image(spec.source))  // an image may have a command of its own

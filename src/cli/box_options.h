@@ -17,9 +17,10 @@ struct BoxOptions {
   EnvironmentOptions env;
   bool detach = false;
   bool json = false;
-  bool quiet = false;   ///< an image is pulled without a word
-  std::string id_file;  ///< --cidfile
-  std::string file;     ///< -f
+  bool quiet = false;           ///< an image is pulled without a word
+  std::string id_file;          ///< --cidfile
+  std::string file;             ///< -f
+  bool words_optional = false;  ///< set by the command: it needs neither SOURCE nor COMMAND
 };
 
 std::span<const Option<BoxOptions>> box_option_table();

@@ -28,6 +28,7 @@ constexpr Command kCommands[] = {
     {"fork", "make new boxes that begin as a box is", fork_command},
     {"diff", "list what a box has changed", diff_command},
     {"volume", "named directories that outlive boxes", volume_command},
+    {"vm", "the saved machines that microVMs go on from", vm_command},
     {"cp", "copy files between boxes and the host", cp_command},
     {"commit", "make an image of a box", commit_command},
     {"export", "write a box as one archive", export_command},

@@ -24,6 +24,8 @@ std::span<const Command> profile_commands();
 std::span<const Command> snapshot_commands();
 /// Those of `volume`.
 std::span<const Command> volume_commands();
+/// Those of `vm`.
+std::span<const Command> vm_commands();
 const Command* find_command(std::string_view name);
 /// Prints the error for a word that is no command, with the nearest one.
 int unknown_command(std::string_view word);
@@ -76,6 +78,7 @@ int stats_command(Args args);
 int stop_command(Args args);
 int top_command(Args args);
 int version_command(Args args);
+int vm_command(Args args);
 int volume_command(Args args);
 int wait_command(Args args);
 

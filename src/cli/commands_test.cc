@@ -64,6 +64,7 @@ std::set<std::string> long_options() {
   for (const Command& command : image_commands()) add_long_options(command, names);
   for (const Command& command : profile_commands()) add_long_options(command, names);
   for (const Command& command : volume_commands()) add_long_options(command, names);
+  for (const Command& command : vm_commands()) add_long_options(command, names);
   return names;
 }
 
@@ -163,6 +164,8 @@ TEST(Commands, FaultyVolumeArguments) {
   EXPECT_THAT(call(volume_command, {"prune", "a"}).err, HasSubstr("'a' says nothing here"));
   for (const char* word : {"rm", "inspect"})
     EXPECT_THAT(call(volume_command, {word}).err, HasSubstr("NAME is missing"));
+  for (const char* word : {"ls", "prune"})
+    EXPECT_THAT(call(vm_command, {word, "a"}).err, HasSubstr("'a' says nothing here"));
 }
 
 TEST(Commands, AWrongWordGetsASuggestion) {

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/ulid.h"
+#include "engine/box_impl.h"
 #include "engine/channel.h"
 #include "spec/json.h"
 #include "spec/json_reader.h"
@@ -208,7 +210,22 @@ Result<std::vector<std::string>> Runtime::destroy_all(
   return ids;
 }
 
+namespace {
+
+/// A start that was killed while somebody else removed its box may have made its directory again.
+Result<> remove_unrecorded(const Runtime::Impl& runtime) {
+  for (const std::string& id : names_in(runtime.path("boxes"))) {
+    if (!is_ulid(id) || TRY(runtime.state.find(id))) continue;
+    const Result<std::optional<Fd>> claim = engine::try_claim(runtime.layout, id, true);
+    if (claim && *claim && !TRY(runtime.state.find(id))) TRY(engine::remove_files(runtime, id));
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> Runtime::prune(std::chrono::nanoseconds age) {
+  TRY(remove_unrecorded(*impl_));
   const std::int64_t now = wall_ns();
   std::vector<std::string> ids;
   for (const BoxInfo& info : TRY(list())) {

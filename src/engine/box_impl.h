@@ -80,6 +80,9 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
 /// subordinate ids can only be handled in a namespace that has those ids.
 Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request,
                   const std::vector<int>& fds = {});
+/// The same, for what it answers.
+Result<backend::Reply> call_shim(const Runtime::Impl& runtime, const backend::Request& request,
+                                 const std::vector<int>& fds = {});
 
 /// What the shim needs to know of the box's root, and what keeps it there.
 struct BoxRoot {

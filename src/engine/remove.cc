@@ -11,8 +11,8 @@
 
 namespace caisson::engine {
 
-Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request,
-                  const std::vector<int>& fds) {
+Result<backend::Reply> call_shim(const Runtime::Impl& runtime, const backend::Request& request,
+                                 const std::vector<int>& fds) {
   const std::string shim = runtime.shim.empty() ? TRY(find_shim(runtime.options)) : runtime.shim;
   sys::SocketPair pair = TRY(sys::make_socket_pair(SOCK_STREAM));
   Fd control(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 10));
@@ -22,7 +22,12 @@ Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request,
   control.reset();
   Channel channel(std::move(pair.ours));
   TRY(channel.send(request, fds));
-  TRY(channel.reply());
+  return channel.reply();
+}
+
+Result<> ask_shim(const Runtime::Impl& runtime, const backend::Request& request,
+                  const std::vector<int>& fds) {
+  TRY(call_shim(runtime, request, fds));
   return {};
 }
 

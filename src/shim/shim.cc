@@ -102,7 +102,8 @@ void Shim::on_request(Connection& connection, backend::Request request) {
                      std::holds_alternative<backend::CopyRequest>(request) ||
                      std::holds_alternative<backend::DiffRequest>(request) ||
                      std::holds_alternative<backend::LayerRequest>(request) ||
-                     std::holds_alternative<backend::CompareRequest>(request);
+                     std::holds_alternative<backend::CompareRequest>(request) ||
+                     std::holds_alternative<backend::WarmRequest>(request);
   const bool ends = std::holds_alternative<backend::StopRequest>(request) ||
                     std::holds_alternative<backend::KillRequest>(request);
   bool fits = start ? box_.id.empty() : running_ && !done_;
@@ -384,8 +385,15 @@ void Shim::handle(Connection& connection, const backend::CompareRequest& request
   answer_and_leave(connection, compare());
 }
 
-void Shim::answer_and_leave(Connection& connection, const Result<>& done) {
+void Shim::handle(Connection& connection, const backend::WarmRequest& request) {
+  Result<std::vector<std::string>> warm =
+      vm::warm_microvm({request.box, request.directory, !boxes_have_our_id_, {}});
   backend::Reply reply;
+  if (warm) reply.started.emplace().warnings = std::move(*warm);
+  answer_and_leave(connection, warm ? Result<>() : warm.error(), std::move(reply));
+}
+
+void Shim::answer_and_leave(Connection& connection, const Result<>& done, backend::Reply reply) {
   if (!done) reply.error = done.error();
   connection.reply(reply);
   done_ = true;

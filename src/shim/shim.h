@@ -60,12 +60,13 @@ class Shim final {
   void handle(Connection&, const backend::DiffRequest&);
   void handle(Connection&, const backend::LayerRequest&);
   void handle(Connection&, const backend::CompareRequest&);
+  void handle(Connection&, const backend::WarmRequest&);
   void handle(Connection&, backend::PauseRequest);
   void handle(Connection&, backend::ResumeRequest);
   void handle(Connection&, const backend::SaveRequest&);
   void handle(Connection&, const backend::RemoveRequest&);
   void handle(Connection&, const backend::DiskRequest&);
-  void answer_and_leave(Connection& connection, const Result<>& done);
+  void answer_and_leave(Connection& connection, const Result<>& done, backend::Reply reply = {});
   void without_box(Connection&, const std::function<Result<>()>& work);
 
   // pausing.cc

@@ -52,6 +52,12 @@ json encode(const HostAccess& access) {
           {"bind_ports", access.bind_ports}};
 }
 
+json encode(const MachineOptions& machine) {
+  json object = {{"kernel", encode_text(machine.kernel)}, {"cold", machine.cold}};
+  put(object, "ready_timeout_ns", machine.ready_timeout);
+  return object;
+}
+
 json encode(const RestartPolicy& restart) {
   return {{"mode", name_of(restart.mode)}, {"max_retries", restart.max_retries}};
 }
@@ -164,6 +170,7 @@ Result<> read_value(const json& value, MachineOptions& out, const Context& conte
   ObjectReader in(value, context);
   in.field("kernel", out.kernel);
   in.field("cold", out.cold);
+  in.field("ready_timeout_ns", out.ready_timeout);
   return in.finish();
 }
 
@@ -278,8 +285,7 @@ json encode(const BoxSpec& spec) {
   object["protect"] = encode(spec.protect);
   put(object, "protect_defaults", spec.protect_defaults);
   if (!spec.access.empty()) object["access"] = encode(spec.access);
-  if (!spec.machine.empty())
-    object["machine"] = {{"kernel", encode_text(spec.machine.kernel)}, {"cold", spec.machine.cold}};
+  if (!spec.machine.empty()) object["machine"] = encode(spec.machine);
   object["limits"] = encode(spec.limits);
   object["network"] = name_of(spec.network);
   object["security"] = encode(spec.security);

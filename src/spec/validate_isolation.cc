@@ -67,6 +67,7 @@ Result<> check_without_machine(const BoxSpec& spec) {
   constexpr const char* kHint = "use --isolation microvm";
   if (!spec.machine.kernel.empty()) return unsupported(spec, "kernel", kHint);
   if (spec.machine.cold) return unsupported(spec, "cold start", kHint);
+  if (spec.machine.ready_timeout) return unsupported(spec, "deadline for a guest", kHint);
   if (spec.limits.disk_bytes_per_second || spec.limits.disk_operations_per_second)
     return unsupported(spec, "limit of the disk's speed", kHint);
   return {};
@@ -78,6 +79,10 @@ Result<> check_with_own_kernel(const BoxSpec& spec) {
   TRY(check_no_nul("kernel", kernel));
   if (!kernel.empty() && !is_absolute(kernel))
     return invalid("kernel_invalid", format("validate kernel {}: not absolute", quote(kernel)));
+  const auto time = spec.machine.ready_timeout;
+  if (time && (time->count() <= 0 || *time > std::chrono::days(1)))
+    return invalid("limit_invalid",
+                   "validate limit 'ready_timeout': not longer than zero, or than a day");
   if (spec.network != Network::kNone)
     return unsupported(spec, "the host's network", "leave --network out");
   return {};

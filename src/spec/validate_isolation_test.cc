@@ -54,6 +54,7 @@ TEST(ValidateIsolation, WithoutNamespacesThereIsNoRootOfItsOwn) {
 TEST(ValidateIsolation, WithoutAMachine) {
   const Change changes[] = {[](BoxSpec& s) { s.machine.kernel = "/boot/vmlinuz"; },
                             [](BoxSpec& s) { s.machine.cold = true; },
+                            [](BoxSpec& s) { s.machine.ready_timeout = std::chrono::seconds(5); },
                             [](BoxSpec& s) { s.limits.disk_bytes_per_second = 1u << 20; },
                             [](BoxSpec& s) { s.limits.disk_operations_per_second = 10; }};
   for (const Change& change : changes) {
@@ -62,6 +63,9 @@ TEST(ValidateIsolation, WithoutAMachine) {
   }
   EXPECT_EQ(refusal(Isolation::kMicroVm, [](BoxSpec& s) { s.machine.kernel = "vmlinuz"; }),
             "kernel_invalid");
+  for (const std::chrono::hours time : {0, -1, 25})
+    EXPECT_EQ(refusal(Isolation::kMicroVm, [&](BoxSpec& s) { s.machine.ready_timeout = time; }),
+              "limit_invalid");
 }
 
 TEST(ValidateIsolation, WhatTheyCanHave) {

@@ -1,6 +1,5 @@
 #include "trial/guest.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/io.h>
 #include <sys/socket.h>
@@ -8,17 +7,12 @@
 #include <sys/sysmacros.h>
 
 #include <cstdio>
-#include <memory>
 
 #include "base/fd.h"
 #include "trial/attempts.h"
 
 namespace caisson::trial {
 namespace {
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
 
 /// By its number, as root of a machine would.
 void open_device(Attempts& attempts, const std::string& entry, mode_t type) {
@@ -32,11 +26,8 @@ void open_device(Attempts& attempts, const std::string& entry, mode_t type) {
 }
 
 void open_devices(Attempts& attempts, const std::string& place, mode_t type) {
-  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(place.c_str()));
-  if (!directory) return;
-  while (const dirent* entry = ::readdir(directory.get()))  // NOLINT(concurrency-mt-unsafe)
-    if (entry->d_name[0] != '.')
-      open_device(attempts, format("{}/{}", place, std::string_view(entry->d_name)), type);
+  for (const std::string& name : names_in(place))
+    open_device(attempts, format("{}/{}", place, name), type);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ constexpr const char* kState = "state";
 constexpr const char* kMachine = "machine";
 constexpr const char* kAsleep = "asleep";
 constexpr const char* kStarted = "started";
+constexpr const char* kSource = "source";
 
 /// Opens the disk in the directory `name` of the box's directory `data`, for writing. One that is
 /// not there is made: a copy of the one in the directory `saved`, or if that is empty of an empty

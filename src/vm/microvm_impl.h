@@ -22,9 +22,6 @@
 
 namespace caisson::vm {
 
-/// For a guest to come up, under TCG on a busy machine.
-constexpr std::int64_t kBootTime = 60'000'000'000;
-
 class MicroVm final : public backend::Sandbox {
  public:
   explicit MicroVm(MicroVmOptions options) : options_(std::move(options)) {}
@@ -32,6 +29,7 @@ class MicroVm final : public backend::Sandbox {
 
   Result<> compare(const backend::CompareRequest& request, int output,
                    const std::function<bool()>& wanted);
+  Result<std::vector<std::string>> warm();
 
   Result<backend::Started> start() override;
   Result<> spawn(backend::ProcessId id, const backend::ProcessSpec& spec,
@@ -86,8 +84,10 @@ class MicroVm final : public backend::Sandbox {
   Result<> boot_machine(Machine machine, std::int64_t patience_ns);
   Result<> launch(Machine machine);
   void take_down();
-  Result<> wake(std::int64_t patience_ns, bool resumed = false);
+  Result<> wake(bool resumed = false);
   Result<> start_box();
+  /// What the user gives a guest for each step of its start.
+  std::int64_t patience_ns() const;
   /// Goes on until `done`, or until the deadline: then, and when the guest is gone, it is an error.
   Result<> await(const std::function<bool()>& done, std::int64_t deadline_ns, const char* action);
   Error with_console(Error error) const;
@@ -100,7 +100,7 @@ class MicroVm final : public backend::Sandbox {
   bool can_be_template() const;
   Result<std::string> name_of_box(const Machine& machine) const;
   Result<bool> resume_box_template(Machine machine);
-  Result<> make_box_template();
+  Result<> make_box_template(std::int64_t patience_ns);
   Result<> save_devices(int state);
 
   // microvm_compare.cc
@@ -153,6 +153,7 @@ class MicroVm final : public backend::Sandbox {
 
   MicroVmOptions options_;
   const backend::CompareRequest* compares_ = nullptr;  ///< instead of running a box
+  bool warms_ = false;                                 ///< likewise
   Fd differences_;                                     ///< as they come
   std::uint64_t taken_ = 0;                            ///< bytes of them
   Fd epoll_, kick_, timer_;

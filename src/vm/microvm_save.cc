@@ -22,7 +22,6 @@ namespace {
 
 /// For a guest to write to its disks what it has to.
 constexpr std::int64_t kFreezeTime = 30'000'000'000;
-constexpr std::int64_t kResumeTime = 30'000'000'000;
 
 Error unsaveable(std::string_view why) {
   return make_error(Code::kFailedPrecondition, "memory_unsaveable", format("save memory: {}", why),
@@ -76,7 +75,7 @@ Result<> MicroVm::go_on(Machine machine) {
   machine.memory = memory_.get();
   TRY(launch(machine));
   hello_ = true;
-  const Result<> awake = wake(kResumeTime, true);
+  const Result<> awake = wake(true);
   return awake ? awake : incompatible(saved, awake.error().message);
 }
 

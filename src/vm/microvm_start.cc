@@ -29,7 +29,8 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 /// For one to come up by KVM, of which nobody knows yet whether it can.
 constexpr std::int64_t kTrialTime = 10 * kSecond;
-constexpr std::int64_t kAnswerTime = 30 * kSecond;
+/// For a guest at each step, under TCG on a busy machine, unless told otherwise.
+constexpr std::chrono::seconds kReadyTime{60};
 /// What a box may write unless told otherwise; it takes what it holds.
 constexpr std::uint64_t kUsualDisk = 10ull << 30;
 /// What QEMU takes beside the guest's memory, at most.
@@ -63,9 +64,9 @@ Result<backend::Started> MicroVm::start() {
   const std::int64_t booted = boot_ns();
   if (Result<> box = start_box(); !box) return with_console(box.error());
   // The next one is faster by it; this one does not need it.
-  if (const Result<> made = make_box_template(); !made) {
+  if (const Result<> made = make_box_template(0); !made) {
     if (paused_) return with_console(made.error());
-    console_->note(made.error().message);
+    console_->note(made.error().message);  // perhaps somebody else just makes it
   }
   backend::Started started;
   started.shim_pid = ::getpid();
@@ -206,14 +207,14 @@ Result<> MicroVm::start_empty_machine(Machine machine) {
   if (!boots()) {
     const Result<> went = resume_template(machine);
     // One that does not boot without disks does not boot with them either.
-    if (went || !boots_) return went;
+    if (went || !boots_ || warms_) return went;
     warnings_.push_back(format("start from a template: {}", went.error().message));
     take_down();
   }
   const Fd socket = files_ ? files_->take_socket() : Fd();
   machine.share = socket.get();
-  TRY(boot_machine(machine, kBootTime));
-  return wake(kAnswerTime);
+  TRY(boot_machine(machine, patience_ns()));
+  return wake();
 }
 
 Result<> MicroVm::boot_machine(Machine machine, std::int64_t patience_ns) {
@@ -275,7 +276,7 @@ void MicroVm::take_down() {
 }
 
 /// What it opens for writing from then on it is refused.
-Result<> MicroVm::wake(std::int64_t patience_ns, bool resumed) {
+Result<> MicroVm::wake(bool resumed) {
   guest::Wake wake = identity();
   wake.resumed = resumed;
   wake.time_ns = wall_ns();
@@ -283,7 +284,7 @@ Result<> MicroVm::wake(std::int64_t patience_ns, bool resumed) {
   if (::getrandom(wake.seed.data(), wake.seed.size(), 0) != static_cast<ssize_t>(wake.seed.size()))
     return sys_error("read random bytes", "");
   tell(wake);
-  TRY(await([this] { return awake_; }, boot_ns() + patience_ns, "wake guest"));
+  TRY(await([this] { return awake_; }, boot_ns() + patience_ns(), "wake guest"));
   qemu_.opens.reset();
   return {};
 }
@@ -337,11 +338,15 @@ guest::Start MicroVm::start_message() const {
 Result<> MicroVm::start_box() {
   if (resumes_ || made_) return {};
   tell(start_message());
-  TRY(await([this] { return started_.has_value(); }, boot_ns() + kAnswerTime,
+  TRY(await([this] { return started_.has_value(); }, boot_ns() + patience_ns(),
             "start box in guest"));
   if (started_->error) return *started_->error;
   for (const std::string& warning : started_->started.warnings) warnings_.push_back(warning);
   return {};
+}
+
+std::int64_t MicroVm::patience_ns() const {
+  return spec().machine.ready_timeout.value_or(kReadyTime).count();
 }
 
 Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline_ns,
@@ -375,6 +380,8 @@ Error MicroVm::with_console(Error error) const {
   const std::string last = console_->last_lines();
   if (!last.empty() && (error.reason == "guest_silent" || error.reason == "guest_died"))
     error.message += format("; its console ends with: {}", last);
+  if (error.reason == "guest_silent" && error.hint.empty())
+    error.hint = format("--ready-timeout waits longer than {} s", patience_ns() / 1e9);
   return error;
 }
 

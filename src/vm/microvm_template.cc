@@ -14,9 +14,6 @@
 namespace caisson::vm {
 namespace {
 
-/// For a machine to go on and answer, under TCG on a busy machine.
-constexpr std::int64_t kResumeTime = 60'000'000'000;
-
 /// For somebody else to make a template.
 constexpr std::int64_t kLockTime = 30'000'000'000;
 
@@ -33,7 +30,7 @@ Result<> MicroVm::go_on_from(Saved saved, Machine machine, bool resumed) {
   machine.state = saved.state.get();
   TRY(launch(machine));
   hello_ = true;
-  return wake(kResumeTime, resumed);
+  return wake(resumed);
 }
 
 Result<> MicroVm::resume_template(const Machine& machine) {
@@ -94,11 +91,10 @@ Result<bool> MicroVm::resume_box_template(Machine machine) {
 }
 
 /// The machine as it is now, with a box in which nothing has run yet.
-Result<> MicroVm::make_box_template() {
+Result<> MicroVm::make_box_template(std::int64_t patience_ns) {
   if (made_ || !makes_template_) return {};
   const Fd templates = TRY(open_templates(options_.box.layout.home));
-  const Result<Fd> lock = lock_templates(templates.get(), 0);
-  if (!lock) return {};  // somebody else makes one, perhaps the same
+  const Fd lock = TRY(lock_templates(templates.get(), patience_ns));
   const std::string name = TRY(name_of_box(machine_));
   if (find_template(templates.get(), name, machine_.memory_mib << 20)) return {};
   const Fd directory = TRY(begin_template(templates.get(), name));
@@ -107,7 +103,8 @@ Result<> MicroVm::make_box_template() {
     TRY(stop_machine());
     TRY(save_files(directory.get(), true));
     const Fd file = TRY(open_at(directory.get(), kStarted, O_WRONLY | O_CREAT | O_EXCL, 0600));
-    return write_all(file.get(), guest::encode(*started_), kStarted);
+    TRY(write_all(file.get(), guest::encode(*started_), kStarted));
+    return replace_file(directory.get(), kSource, spec().source, 0600);
   }();
   const Result<> resumed = resume();
   thaw();
@@ -115,6 +112,19 @@ Result<> MicroVm::make_box_template() {
   if (saved) return finish_template(templates.get(), name);
   drop_template(templates.get());
   return saved;
+}
+
+Result<std::vector<std::string>> MicroVm::warm() {
+  warms_ = true;
+  TRY(begin());
+  if (!base_) return std::move(warnings_);  // for whatever box: that is all
+  if (const Result<> box = start_box(); !box) return with_console(box.error());
+  if (const Result<> made = make_box_template(kLockTime); !made) return with_console(made.error());
+  return std::move(warnings_);
+}
+
+Result<std::vector<std::string>> warm_microvm(MicroVmOptions options) {
+  return MicroVm(std::move(options)).warm();
 }
 
 Result<Saved> MicroVm::get_template(int templates, const std::string& name,
@@ -141,7 +151,7 @@ Result<> MicroVm::make_template(int templates, const std::string& name, Machine 
   machine.base = machine.box = -1;
   machine.memory = saved.memory.get();
   machine.keep_memory = true;
-  TRY(boot_machine(machine, kBootTime));
+  TRY(boot_machine(machine, patience_ns()));
   TRY(save_devices(saved.state.get()));
   take_down();
   return finish_template(templates, name);

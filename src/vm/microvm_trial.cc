@@ -1,12 +1,10 @@
 // For a trial: what the process is that is the machine, and what whoever had taken it over could
 // do. QEMU itself is asked to do it, by its control socket, before the box attacks.
-#include <dirent.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -21,17 +19,10 @@ namespace {
 using nlohmann::json;
 using trial::Attempts;
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
 /// Entries whose names are numbers: processes, or threads of one.
 std::vector<pid_t> numbers_in(const std::string& path) {
   std::vector<pid_t> out;
-  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
-  if (!directory) return out;
-  while (const dirent* entry = ::readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe)
-    const std::string_view name = entry->d_name;
+  for (const std::string& name : names_in(path)) {
     pid_t number = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), number).ec == std::errc())
       out.push_back(number);

@@ -1,6 +1,5 @@
 #include "vm/template.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -46,19 +45,9 @@ Result<> check_room(int directory) {
   return errno_error(ENOSPC, "make template", kMemory);
 }
 
-std::vector<std::string> names_in(int directory) {
-  std::vector<std::string> names;
-  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR* stream = copy < 0 ? nullptr : ::fdopendir(copy);
-  while (const dirent* entry = stream != nullptr ? ::readdir(stream) : nullptr)
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  if (stream != nullptr) ::closedir(stream);
-  return names;
-}
-
 void remove_least_used(int directory) {
   std::multimap<std::int64_t, std::string> with_box;
-  for (const std::string& name : names_in(directory)) {
+  for (const std::string& name : names_in(".", directory)) {
     struct stat info{};
     if (std::ranges::count(name, '-') == 2 && ::fstatat(directory, name.c_str(), &info, 0) == 0)
       with_box.emplace(info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec, name);
@@ -127,14 +116,14 @@ Result<Fd> lock_templates(int directory, std::int64_t patience_ns) {
     if (errno != EINTR && errno != EWOULDBLOCK) return sys_error("lock", "templates");
     if (boot_ns() - begun >= patience_ns)
       return make_error(Code::kDeadlineExceeded, "guest_silent",
-                        "make template: somebody else has been at it for too long");
+                        "make template: somebody else is at it");
     ::usleep(20'000);
   }
   return lock;
 }
 
 void remove_template(int directory, const std::string& name) {
-  for (const char* file : {kMemory, kState, kDisk, kMachine, kStarted})
+  for (const char* file : {kMemory, kState, kDisk, kMachine, kStarted, kSource})
     ::unlinkat(directory, format("{}/{}", name, file).c_str(), 0);
   ::unlinkat(directory, name.c_str(), AT_REMOVEDIR);
 }
@@ -169,7 +158,7 @@ void drop_template(int directory) { remove_template(directory, kPartial); }
 
 Result<> finish_template(int directory, const std::string& name) {
   const std::string generation = name.substr(0, kGenerationDigits);
-  for (const std::string& other : names_in(directory))
+  for (const std::string& other : names_in(".", directory))
     if (other != kPartial && !other.starts_with(generation)) remove_template(directory, other);
   if (::renameat(directory, kPartial, directory, name.c_str()) < 0)
     return sys_error("rename into place", name);

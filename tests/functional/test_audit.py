@@ -136,15 +136,18 @@ def test_metrics_are_what_prometheus_reads(caisson):
         assert f"{line}\n" in text, line
 
 
-def test_prune_of_boxes(caisson):
+def test_prune_of_boxes(caisson, home):
     kept = caisson.detached("sleep", "1000")
     caisson("run", "host:", "true", check=True)
     caisson("create", "host:", "true", check=True)
     assert len(caisson.boxes()) == 3
     caisson("prune", check=True)
     assert len(caisson.boxes()) == 3
+    unrecorded = home / "boxes" / "01m8q54db094gfnqb2v52z4e7y"
+    unrecorded.mkdir()
     caisson("prune", "--boxes", check=True)
     assert caisson.boxes() == [kept]
+    assert [path.name for path in home.glob("boxes/*")] == [kept]
     caisson("rm", "-f", kept, check=True)
 
 

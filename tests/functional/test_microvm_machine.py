@@ -1,7 +1,10 @@
 """The machine of a microVM: its kernel, its disks' speed, the memory it takes and gives back."""
 
+import json
 import time
 from pathlib import Path
+
+import pytest
 
 from support.host import guest_dir
 from support.microvm import NEEDS_GUEST, VM, machine_of
@@ -11,6 +14,7 @@ pytestmark = NEEDS_GUEST
 MIB = 1 << 20
 
 
+@pytest.mark.warm(False)
 def test_cold(caisson, image, home):
     """It boots, and neither takes a template nor leaves one."""
     done = caisson("run", "--rm", "--json", "--cold", *VM, image, "--", "uname", "-r", timeout=120)
@@ -75,3 +79,56 @@ def test_figures_of_the_monitor(caisson, box):
     assert 10 * MIB < usage["vmm_memory_bytes"] < 500 * MIB and usage["vmm_cpu_ns"] > 0
     assert usage["memory_bytes"] < 64 * MIB, "of the box alone"
     assert "VMM" in caisson("stats", box, check=True).stdout
+
+
+def templates(caisson):
+    return [json.loads(line) for line in caisson("vm", "ls", "--json", check=True).stdout.splitlines()]
+
+
+@pytest.mark.warm(False)
+def test_warm(caisson, image, home):
+    """The first box of the kind goes on from what was made for it; nothing else is left of that."""
+    size = ("--memory", "96m")
+    assert templates(caisson) == [] and caisson("vm", "prune", check=True).stdout == ""
+    done = caisson("vm", "warm", *size, check=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("", "")
+    [of_size] = templates(caisson)
+    assert (of_size["cpus"], of_size["source"]) == (1, "") and (96 + 128) * MIB <= of_size["memory_bytes"] < 300 * MIB
+    assert caisson("vm", "warm", "--json", *size, "--", image, check=True, timeout=120).json() == {}
+    box, also = templates(caisson)
+    assert also["name"] == of_size["name"] and box["name"].startswith(of_size["name"]), "used last first"
+    assert (box["source"], box["memory_bytes"]) == (image, of_size["memory_bytes"]) and box["size_bytes"] > MIB
+    assert caisson("ps", "-a", "-q", check=True).stdout == "" and not list((home / "fetch/staging").iterdir())
+    done = caisson("run", "--rm", "--json", *VM, *size, "-e", "A=1", image, "--", "sh", "-c", "echo $A", timeout=120)
+    stages = {stage["name"] for stage in done.json()["stages"]}
+    assert done.json()["exit_code"] == 0 and not stages & {"template", "box"}, "it was all there"
+    assert caisson("vm", "ls", "-q", check=True).stdout.split() == [box["name"], of_size["name"]]
+    running = caisson.detached("sleep", "1000", source=image, options=(*VM, *size))
+    removed = caisson("vm", "prune", "--json", check=True).json()["deleted"]
+    assert set(removed) == {box["name"], of_size["name"]} and templates(caisson) == []
+    assert caisson("exec", running, "--", "echo", "on").stdout == "on\n"
+    caisson("rm", "-f", running, check=True)
+
+
+@pytest.mark.parametrize("words, part", [
+    (("host:",), "files of the host"), (("--cold", "IMAGE"), "cold"), (("--kernel", "/k", "IMAGE"), "kernel"),
+    (("-v", "/tmp:/x", "IMAGE"), "files of the host"), (("--isolation", "container", "IMAGE"), "'container'"),
+    (("--memory", "1m", "IMAGE"), "memory"), (("--disk-bps", "0", "IMAGE"), "disk_bytes"),
+    (("oci:/nowhere",), "/nowhere"), (("--ready-timeout", "0s",), "ready_timeout")])
+def test_what_cannot_be_warm(caisson, image, home, words, part):
+    done = caisson("vm", "warm", *(image if word == "IMAGE" else word for word in words), timeout=120)
+    assert done.returncode == 125 and part in done.error_line(), done
+    assert [info for info in templates(caisson) if info["source"]] == []
+    staging = home / "fetch/staging"
+    assert not staging.exists() or not list(staging.iterdir())
+
+
+def test_a_deadline_of_ones_own(caisson, image):
+    done = caisson("run", "--rm", "--cold", "--ready-timeout", "50ms", *VM, image, "--", "true", timeout=60)
+    line = done.error_line()
+    assert done.returncode == 125 and "did not answer in time" in line and "--ready-timeout" in line
+
+
+def test_the_agent_is_small(bin_dir):
+    """Each machine has it in its memory, and unpacks it when it boots."""
+    assert (bin_dir / "caisson-agent").stat().st_size <= 2 * MIB

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.images import Layer, busybox_image, file, link, write_layout
-from support.microvm import NEEDS_GUEST, VM, machine_of
+from support.microvm import NEEDS_GUEST, VM, machine_of, of_size, own
 from support.microvm import box, folder, image  # noqa: F401: fixtures
 
 pytestmark = NEEDS_GUEST
@@ -184,6 +184,7 @@ def templates(home, with_box):
     return [entry for entry in (home / "templates").iterdir() if (entry.name.count("-") == 2) == with_box]
 
 
+@pytest.mark.warm(False)
 def test_a_template_is_made_once(caisson, image, home):
     """What goes on from it has nothing random in common, and the right time."""
     first, one, _ = stages_of(caisson, image)
@@ -201,6 +202,7 @@ def test_a_template_is_made_once(caisson, image, home):
     assert "template" in other, "of another size"
 
 
+@pytest.mark.warm(False)
 def test_a_template_keeps_no_secret(caisson, image, home):
     """What one box is told for its programs no other machine has in its memory."""
     words = ("-e", "TOKEN=needle4711", "-l", "of=needle4712", "--name", "needle4713")
@@ -210,6 +212,7 @@ def test_a_template_keeps_no_secret(caisson, image, home):
         assert b"needle47" not in (template / "memory").read_bytes()
 
 
+@pytest.mark.warm(False)
 def test_few_templates_have_a_box(caisson, image, home):
     """Those that were not used for the longest time go."""
     stages_of(caisson, image)
@@ -247,8 +250,9 @@ def test_copies_of_a_box_differ(caisson, workdir):
 def test_a_broken_template(caisson, image, home, damage):
     """An empty one is none. With another the machine does not go on; a later start makes it anew."""
     stages_of(caisson, image)
-    shutil.rmtree(templates(home, True)[0])
-    (templates(home, False)[0] / "state").write_bytes(damage)
+    [box] = templates(home, True)
+    shutil.rmtree(box)
+    own(of_size(box) / "state").write_bytes(damage)
     stages, _, warnings = stages_of(caisson, image)
     assert bool(warnings) == bool(damage) and ("template" in stages) == (not damage)
     stages, _, warnings = stages_of(caisson, image, "-u", "7")

@@ -1,6 +1,7 @@
 """Boxes of the isolation `microvm`."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,35 @@ import pytest
 from support import host
 from support.images import Layer, busybox_image, link, write_layout
 
-NEEDS_GUEST = [pytest.mark.seconds(240),
+NEEDS_GUEST = [pytest.mark.seconds(240), pytest.mark.warm(True),
                pytest.mark.skipif(bool(host.missing_guest()), reason=f"needs a guest: {host.missing_guest()}")]
 VM = ("--isolation", "microvm")
+
+
+def make_templates(caisson):
+    """Of the sizes that most tests have: the directory of them."""
+    for size in ((), ("--memory", "96m")):
+        caisson("vm", "warm", *size, check=True, timeout=240)
+    return Path(caisson.home) / "templates"
+
+
+def give_templates(templates, home):
+    """Nobody writes to their files, so they are the same ones under second names; own() is for who does."""
+    home.mkdir(mode=0o700)
+    shutil.copytree(templates, home / "templates", copy_function=os.link)
+
+
+def of_size(template):
+    """The one that the template with a box comes from."""
+    return template.with_name(template.name.rpartition("-")[0])
+
+
+def own(path):
+    """Makes the file one of its own."""
+    copy = path.with_name("copy")
+    shutil.copy2(path, copy)
+    copy.rename(path)
+    return path
 
 
 @pytest.fixture
