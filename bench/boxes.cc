@@ -148,6 +148,18 @@ Result<> measure_execs(const Options& options, Runtime& runtime, Samples& sample
 
 }  // namespace
 
+Result<> measure_execs_in(const Options& options, Samples& samples) {
+  Runtime runtime = TRY(Runtime::open());
+  Box box = TRY(runtime.find(options.box));
+  for (int round = -kWarmUps; round < options.rounds; ++round) {
+    TRY(check_stop());
+    const std::int64_t begin = boot_ns();
+    TRY(exec_true(box));
+    if (round >= 0) samples.add("exec", ms_since(begin));
+  }
+  return {};
+}
+
 Result<> measure_boxes(const Options& options, Samples& samples) {
   Runtime runtime = TRY(Runtime::open());
   TRY(measure_lives(options, runtime, samples));

@@ -1,4 +1,4 @@
-// caisson-bench PART [--caisson PATH] [--runc DIR] [--rounds N] [--boxes N] [--bytes N]
+// caisson-bench PART [--caisson PATH] [--runc DIR] [--rounds N] [--boxes N] [--bytes N] [--box BOX]
 // Measures one part and prints its samples for bench/run.py. $CAISSON_HOME is the home used.
 #include <cstdio>
 #include <cstdlib>
@@ -26,6 +26,8 @@ Result<Options> read_options(int argc, char** argv) {
       options.caisson = value;
     else if (name == "--runc")
       options.runc = value;
+    else if (name == "--box")
+      options.box = value;
     else if (name == "--rounds")
       options.rounds = std::atoi(value);
     else if (name == "--boxes")
@@ -45,6 +47,7 @@ Result<> measure(int argc, char** argv) {
   catch_stop_signals();
   if (options.part == "programs") TRY(measure_programs(options, samples));
   if (options.part == "boxes") TRY(measure_boxes(options, samples));
+  if (options.part == "execs") TRY(measure_execs_in(options, samples));
   if (options.part == "idle") TRY(measure_idle(options, samples));
   if (options.part == "streams") TRY(measure_streams(options, samples));
   samples.print();

@@ -16,8 +16,9 @@ namespace caisson::bench {
 
 /// What one run of caisson-bench is to measure, and with what.
 struct Options {
-  std::string part;     ///< programs, boxes, idle or streams
+  std::string part;     ///< programs, boxes, execs, idle or streams
   std::string caisson;  ///< the command
+  std::string box;      ///< that execs run in
   std::string runc;     ///< directory with the bundles `true` and `sleep`; empty: without runc
   int rounds = 60;
   int boxes = 1000;
@@ -63,6 +64,8 @@ Result<> check_stop();
 
 Result<> measure_programs(const Options& options, Samples& samples);
 Result<> measure_boxes(const Options& options, Samples& samples);
+/// Execs in one box that runs.
+Result<> measure_execs_in(const Options& options, Samples& samples);
 Result<> measure_idle(const Options& options, Samples& samples);
 Result<> measure_streams(const Options& options, Samples& samples);
 

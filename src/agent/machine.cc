@@ -199,8 +199,11 @@ Result<> set_machine_id(const std::string& id) {
   return write_all(file.get(), id + "\n", kMachineId);
 }
 
+/// At once: to shut down each device takes a tenth of a second, and there is nobody who needs it.
+/// (Documentation/admin-guide/sysrq.rst: `b`; QEMU leaves instead of restarting.)
 void power_off() {
   ::sync();
+  [[maybe_unused]] const Result<> went = write_knob("/proc/sysrq-trigger", "b");
   ::reboot(RB_POWER_OFF);
 }
 

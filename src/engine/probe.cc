@@ -286,7 +286,8 @@ bool is_hole(Isolation isolation, std::string_view name) {
 }
 
 Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
-                                              bool with_limits, std::string_view without) {
+                                              const TrialOptions& options) {
+  const auto& [with_limits, without, ready_timeout] = options;
   if (runtime.shim.empty()) TRY(find_shim(runtime.options));
   Canary canary = TRY(Canary::make(runtime));
   ScopeExit clear([&] {
@@ -309,6 +310,7 @@ Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isol
   if (isolation == Isolation::kMicroVm) {
     canary.target.boot = runtime.boot;
     spec.workdir = "/";  // its root may be empty
+    spec.machine.ready_timeout = ready_timeout;
   }
   if (with_limits) set_limits(spec, canary.target, layout, without);
   Result<std::vector<trial::Finding>> found = run_trial(canary, runtime, spec, without);
@@ -343,7 +345,8 @@ Result<Capabilities> probe_without(const Runtime::Impl& runtime, const std::stri
   Capabilities all;
   for (Isolation isolation : kTried) {
     if (!engine::is_hole(isolation, defence)) continue;
-    Result<std::vector<Capability>> rows = engine::try_isolation(runtime, isolation, true, defence);
+    Result<std::vector<Capability>> rows =
+        engine::try_isolation(runtime, isolation, {.with_limits = true, .without = defence});
     if (!rows) rows = not_started(isolation, rows.error());
     std::ranges::move(*rows, std::back_inserter(all.rows));
   }
@@ -375,7 +378,8 @@ Result<Capabilities> Runtime::probe(const ProbeOptions& options) {
   Capabilities all;
   bool tried = true;
   for (Isolation isolation : kTried) {
-    Result<std::vector<Capability>> rows = engine::try_isolation(*impl_, isolation, true, {});
+    Result<std::vector<Capability>> rows =
+        engine::try_isolation(*impl_, isolation, {.with_limits = true});
     // Where no box can be started nothing was found out: the next start tries again, and says why.
     if (rows) engine::remember_proof(*impl_, isolation, *rows);
     tried = tried && (rows || is_missing(rows.error()));

@@ -1,6 +1,8 @@
 // What this host gives boxes, found by trying it, and what is remembered of that.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,11 +11,15 @@
 
 namespace caisson::engine {
 
+struct TrialOptions {
+  bool with_limits = false;  ///< it exceeds limits too, which takes a second
+  std::string_view without;  ///< as in ProbeOptions
+  std::optional<std::chrono::nanoseconds> ready_timeout;  ///< as in MachineOptions
+};
 /// What a box of the isolation could not break, and what it could; the error of its start when it
-/// cannot be started. `with_limits`: it exceeds limits too, which takes a second. `without`: see
-/// ProbeOptions.
+/// cannot be started.
 Result<std::vector<Capability>> try_isolation(const Runtime::Impl& runtime, Isolation isolation,
-                                              bool with_limits, std::string_view without);
+                                              const TrialOptions& options);
 
 /// Whether the defence of a row can be left out of the isolation's trial.
 bool is_hole(Isolation isolation, std::string_view name);
@@ -27,7 +33,7 @@ Capability try_working_directory();
 
 /// Refuses to start a box of an isolation whose required defences are not proved; the first start
 /// of a boot tries them. The error of the trial's own start, or `isolation_unproved`.
-Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation);
+Result<> require_proof(const Runtime::Impl& runtime, const BoxSpec& spec);
 
 /// Remembers, for require_proof, whether an isolation holds.
 void remember_proof(const Runtime::Impl& runtime, Isolation isolation,

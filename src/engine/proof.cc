@@ -128,7 +128,8 @@ void remember_proof(const Runtime::Impl& runtime, Isolation isolation,
   write(runtime, proof_key(runtime, isolation), names.empty() ? std::string(kProved) : names);
 }
 
-Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
+Result<> require_proof(const Runtime::Impl& runtime, const BoxSpec& spec) {
+  const Isolation isolation = spec.isolation;
   if (isolation == Isolation::kUnsafeHost) return {};  // it claims nothing
   const std::string name = proof_key(runtime, isolation);
   std::optional<std::string> found = read(runtime, name);
@@ -138,7 +139,8 @@ Result<> require_proof(const Runtime::Impl& runtime, Isolation isolation) {
     found = read(runtime, name);
   }
   if (found) return *found == kProved ? Result<>() : refused(isolation, *found);
-  const std::vector<Capability> rows = TRY(try_isolation(runtime, isolation, false, {}));
+  const std::vector<Capability> rows =
+      TRY(try_isolation(runtime, isolation, {.ready_timeout = spec.machine.ready_timeout}));
   remember_proof(runtime, isolation, rows);
   const std::string names = unproved(rows);
   return names.empty() ? Result<>() : refused(isolation, names);

@@ -164,7 +164,7 @@ Result<StartedBox> start_box(const Runtime::Impl& runtime, const std::string& id
   const store::BoxRow& row = claimed.row;
   // The shim does nothing for the box before it is asked to, but it prepares meanwhile.
   BoxSpec spec = TRY(spec_of(row));
-  const Result<> proved = trial ? Result<>() : require_proof(runtime, spec.isolation);
+  const Result<> proved = trial ? Result<>() : require_proof(runtime, spec);
   Result<Channel> channel =
       proved ? spawn_shim(runtime, claimed.claim, spec.isolation) : Result<Channel>(proved.error());
   store::BoxUpdate starting{.state = "starting", .clear_run = true, .boot_id = runtime.boot};

@@ -111,7 +111,7 @@ Result<std::vector<std::string>> Templates::warm(const BoxSpec& asked) {
   BoxSpec valid = spec;
   if (valid.source.empty()) valid.source = "host:";
   TRY(validate(valid));
-  TRY(engine::require_proof(*runtime, spec.isolation));
+  TRY(engine::require_proof(*runtime, spec));
   TRY(engine::open_fetch_directories(*runtime));
   TRY(engine::clear_staging(*runtime));
   const engine::Staging staging = TRY(engine::Staging::make(*runtime));

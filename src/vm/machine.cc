@@ -85,7 +85,8 @@ std::vector<std::string> command_line(const Machine& machine) {
   if (machine.accelerator == Accelerator::kKvm)
     add({"-accel", "kvm", "-cpu", "host"});
   else
-    add({"-accel", "tcg,tb-size=128", "-cpu", "max"});
+    // A page is cleared and copied byte by byte where the processor says that it does so fast.
+    add({"-accel", "tcg,tb-size=128", "-cpu", "max,erms=off"});
   add({"-m", format("{}M", machine.memory_mib), "-smp", std::to_string(machine.cpus)});
   if (machine.memory < 0)
     add({"-object", format("memory-backend-memfd,id=ram,size={}M,share=on", machine.memory_mib)});

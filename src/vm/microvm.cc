@@ -310,10 +310,20 @@ Result<> MicroVm::resume() {
   return {};
 }
 
+/// Nothing of it is needed any more: no process runs, and its disk goes with it. What a volume is
+/// to get may still be in its memory.
+bool MicroVm::is_done_with() const {
+  return processes_.empty() && spec().auto_remove && spec().restart.mode == RestartMode::kNo &&
+         !files_;
+}
+
 void MicroVm::end() {
   told_to_end_ = true;
   if (asleep_) return kill_machine();
-  tell(guest::End{});
+  if (!is_done_with()) return tell(guest::End{});
+  ask_figures();
+  box_gone_ = true;
+  kill_machine();
 }
 
 /// By force, in the guest; a machine whose box is gone has its disk to write. One that does neither

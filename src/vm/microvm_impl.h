@@ -146,6 +146,7 @@ class MicroVm final : public backend::Sandbox {
   void read_terminals();
   void look_at_files();
   void reap();
+  bool is_done_with() const;
   Result<> stop_machine();
   void ask_figures();
   void kill_machine();

@@ -29,7 +29,7 @@ exec /agent
 """
 PANIC = "echo c > /proc/sysrq-trigger"
 # No signal kills the first process of a machine: its code is overwritten.
-NO_AGENT = """for page in $(/busybox awk -F- '/r-xp/ {print $1}' /proc/1/maps); do
+NO_AGENT = """/busybox mknod /dev/zero c 1 5; for page in $(/busybox awk -F- '/r-xp/ {print $1}' /proc/1/maps); do
     /busybox dd if=/dev/zero of=/proc/1/mem bs=4096 seek=$((0x$page / 4096)) count=400 conv=notrunc
   done"""
 
@@ -68,7 +68,8 @@ def test_the_guest_dies_with_a_box_in_it(caisson, image, workdir, event, last):
     env = guest.with_init(workdir, HAPPENS.format(event))
     box = caisson.detached("sleep", "1000", source=image, options=VM, env=env)
     assert caisson("exec", box, "--", "echo", "well").stdout == "well\n"
-    done = caisson("exec", "--json", box, "--", "sleep", "4321")
+    # The end of the second is what the agent wakes up for.
+    done = caisson("exec", "--json", box, "--", "sh", "-c", "sleep 4321 & sleep 2")
     assert done.returncode == 137 and done.json()["reason"] in ("killed", "lost"), done.stdout
     info = await_state(caisson, box, "stopped")
     assert info["exit"]["reason"] == "lost"
