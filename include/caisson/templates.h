@@ -14,6 +14,7 @@ namespace caisson {
 struct TemplateInfo {
   std::string name;  ///< of its directory (docs/formats/home.md)
   unsigned cpus = 0;
+  /// Of the machine: the box's limit and what its kernel takes, in steps of 64 MiB.
   std::uint64_t memory_bytes = 0;
   /// BoxSpec::source of the box that the machine has, in which nothing has run; empty: it has none
   /// yet, and serves any image.
@@ -36,13 +37,14 @@ class Templates {
   /// Makes what boxes of this kind begin from, or uses what is there; returns warnings. A box is
   /// made for it and goes again; nothing runs in it. Command, environment, labels and name say
   /// nothing. An empty source: only what every box of this many processors and this much memory
-  /// begins from. `template_unsupported` for what boots each time (`machine.cold`,
+  /// begins from. `template_busy`; `template_unsupported` for what boots each time (`machine.cold`,
   /// `machine.kernel`, files of the host), `isolation_unsupported` for another isolation; else the
   /// errors of Runtime::create and Box::start.
   Result<std::vector<std::string>> warm(const BoxSpec& spec);
-  /// Used last first.
+  /// Used last first. The error of a directory that cannot be read.
   Result<std::vector<TemplateInfo>> list();
   /// Removes all; boxes that have gone on from one are not disturbed. Returns their names.
+  /// `template_busy` when somebody has been making one for ten seconds.
   Result<std::vector<std::string>> prune();
 
  private:

@@ -33,9 +33,10 @@ Result<Fd> duplicate(int fd) {
 
 std::vector<std::string> names_in(const std::string& path, int at) {
   std::vector<std::string> names;
-  const int fd = ::openat(at, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR* directory = fd < 0 ? nullptr : ::fdopendir(fd);
+  Fd fd(::openat(at, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DIR* directory = fd ? ::fdopendir(fd.get()) : nullptr;
   if (directory == nullptr) return names;
+  static_cast<void>(fd.release());                    // the stream's now
   while (const dirent* entry = ::readdir(directory))  // NOLINT(concurrency-mt-unsafe)
     if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
   ::closedir(directory);

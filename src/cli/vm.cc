@@ -1,5 +1,6 @@
 // caisson vm: the saved machines that microVMs go on from.
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include "caisson/runtime.h"
 #include "cli/box_options.h"
@@ -32,7 +33,7 @@ constexpr CommandText kWarm = {
 constexpr CommandText kList = {
     "vm ls", "[OPTIONS]",
     "List the saved machines, used last first. SOURCE is what the box is from that one has; those\n"
-    "without serve every image.",
+    "without serve every image. MEMORY is the machine's: the limit and what the kernel takes.",
     "  caisson vm ls\n"};
 constexpr Option<Settings> kListOptions[] = {
     {{"-q,--quiet", "", "print names only"}, set_true<&Settings::quiet>},
@@ -52,9 +53,14 @@ constexpr Option<Settings> kPruneOptions[] = {
 
 int warm(Args args) {
   BoxOptions options;
-  options.spec.isolation = Isolation::kMicroVm;
   options.words_optional = true;
   if (auto done = parse_box(kWarm, args, options)) return *done;
+  if (options.detach || !options.id_file.empty())
+    return fail(
+        usage_error(kWarm.name, "option_unknown", "no box is left: -d and --cidfile say nothing"),
+        options.json);
+  if (options.spec.isolation == Isolation::kContainer)  // which is what nobody has said, too
+    options.spec.isolation = Isolation::kMicroVm;
   auto runtime = Runtime::open();
   if (!runtime) return fail(runtime.error(), options.json);
   if (!options.spec.source.empty())
@@ -62,7 +68,8 @@ int warm(Args args) {
   auto warnings = runtime->templates().warm(options.spec);
   if (!warnings) return fail(warnings.error(), options.json);
   warn(*warnings);
-  return options.json ? print("{}\n") : 0;
+  return options.json ? print(harmless_json(nlohmann::json{{"warnings", *warnings}}.dump()) + "\n")
+                      : 0;
 }
 
 std::string table_of(const std::vector<TemplateInfo>& templates) {

@@ -217,7 +217,9 @@ Result<> remove_unrecorded(const Runtime::Impl& runtime) {
   for (const std::string& id : names_in(runtime.path("boxes"))) {
     if (!is_ulid(id) || TRY(runtime.state.find(id))) continue;
     const Result<std::optional<Fd>> claim = engine::try_claim(runtime.layout, id, true);
-    if (claim && *claim && !TRY(runtime.state.find(id))) TRY(engine::remove_files(runtime, id));
+    // One that cannot be removed does not keep the others.
+    if (claim && *claim && !TRY(runtime.state.find(id))) [[maybe_unused]]
+      const Result<> removed = engine::remove_files(runtime, id);
   }
   return {};
 }

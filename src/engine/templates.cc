@@ -10,6 +10,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "caisson/runtime.h"
 #include "engine/box_impl.h"
 #include "engine/fetch.h"
@@ -41,12 +42,12 @@ Error boots(std::string_view why) {
 
 Result<> check_kind(const BoxSpec& spec) {
   if (spec.isolation != Isolation::kMicroVm)
-    return make_error(Code::kInvalidArgument, "isolation_unsupported",
+    return make_error(Code::kUnimplemented, "isolation_unsupported",
                       format("make template: isolation '{}' has none", to_string(spec.isolation)),
                       "use --isolation microvm");
   if (spec.machine.cold) return boots("that is to start cold");
   if (!spec.machine.kernel.empty()) return boots("with a kernel of its own");
-  if (!spec.source.empty() && spec::shows_host_files(spec)) return boots("with files of the host");
+  if (spec::shows_host_files(spec)) return boots("with files of the host");
   return {};
 }
 
@@ -122,6 +123,8 @@ Result<std::vector<std::string>> Templates::warm(const BoxSpec& asked) {
 
 Result<std::vector<TemplateInfo>> Templates::list() {
   std::vector<TemplateInfo> infos;
+  const Result<Fd> directory = open_fd(impl_->directory(), O_RDONLY | O_DIRECTORY);
+  if (!directory && directory.error().sys_errno != ENOENT) return directory.error();
   for (const std::string& name : names_in(impl_->directory()))
     if (std::optional<TemplateInfo> info = info_of(name)) {
       measure(*info, format("{}/{}", impl_->directory(), name));
@@ -137,7 +140,13 @@ Result<std::vector<std::string>> Templates::prune() {
   if (!directory && directory.error().sys_errno == ENOENT) return removed;
   if (!directory) return directory.error();
   // As who makes one, vm/template.h; whoever does is waited for.
-  if (::flock(directory->get(), LOCK_EX) < 0) return sys_error("lock", impl_->directory());
+  constexpr std::int64_t kPatience = 10'000'000'000;
+  for (const std::int64_t begun = boot_ns(); ::flock(directory->get(), LOCK_EX | LOCK_NB) < 0;) {
+    if (boot_ns() - begun > kPatience)
+      return make_error(Code::kDeadlineExceeded, "template_busy",
+                        "remove templates: somebody is making one");
+    ::usleep(20'000);
+  }
   for (const std::string& name : names_in(".", directory->get())) {
     const bool known = info_of(name).has_value();
     if (!known && name != kPartial) continue;

@@ -369,6 +369,15 @@ void Shim::without_box(Connection& connection, const std::function<Result<>()>& 
   answer_and_leave(connection, done);
 }
 
+namespace {
+
+bool is_there(const Connection& client) {
+  pollfd polled{client.fd(), POLLRDHUP, 0};
+  return ::poll(&polled, 1, 0) <= 0;
+}
+
+}  // namespace
+
 /// A machine has those ids by itself.
 void Shim::handle(Connection& connection, const backend::CompareRequest& request) {
   const std::vector<Fd> fds = connection.take_fds();
@@ -377,17 +386,16 @@ void Shim::handle(Connection& connection, const backend::CompareRequest& request
       return make_error(Code::kInvalidArgument, "protocol_error", "compare: no descriptor came");
     vm::MicroVmOptions options{request.box, request.directory, !boxes_have_our_id_, {}};
     if (vm::needs_shares(request.box)) options.preparation.emplace(TRY(container::prepare()));
-    return vm::compare_in_microvm(std::move(options), request, fds[0].get(), [&] {
-      pollfd polled{connection.fd(), POLLRDHUP, 0};
-      return ::poll(&polled, 1, 0) <= 0;
-    });
+    return vm::compare_in_microvm(std::move(options), request, fds[0].get(),
+                                  [&] { return is_there(connection); });
   };
   answer_and_leave(connection, compare());
 }
 
 void Shim::handle(Connection& connection, const backend::WarmRequest& request) {
   Result<std::vector<std::string>> warm =
-      vm::warm_microvm({request.box, request.directory, !boxes_have_our_id_, {}});
+      vm::warm_microvm({request.box, request.directory, !boxes_have_our_id_, {}},
+                       [&] { return is_there(connection); });
   backend::Reply reply;
   if (warm) reply.started.emplace().warnings = std::move(*warm);
   answer_and_leave(connection, warm ? Result<>() : warm.error(), std::move(reply));

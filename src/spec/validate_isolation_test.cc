@@ -63,9 +63,10 @@ TEST(ValidateIsolation, WithoutAMachine) {
   }
   EXPECT_EQ(refusal(Isolation::kMicroVm, [](BoxSpec& s) { s.machine.kernel = "vmlinuz"; }),
             "kernel_invalid");
-  for (const std::chrono::hours time : {0, -1, 25})
-    EXPECT_EQ(refusal(Isolation::kMicroVm, [&](BoxSpec& s) { s.machine.ready_timeout = time; }),
-              "limit_invalid");
+  for (const int hours : {0, -1, 25}) {
+    const auto change = [&](BoxSpec& s) { s.machine.ready_timeout = std::chrono::hours(hours); };
+    EXPECT_EQ(refusal(Isolation::kMicroVm, change), "limit_invalid") << hours;
+  }
 }
 
 TEST(ValidateIsolation, WhatTheyCanHave) {

@@ -110,15 +110,14 @@ Result<> MicroVm::handle(const guest::Figures& message) {
   figures_ = message;
   bound(figures_.usage);
   ++answers_;
+  silent_ = false;
   return {};
 }
 
 Result<> MicroVm::handle(const guest::Gone& message) {
   figures_ = message.figures;
   bound(figures_.usage);
-  box_gone_ = true;
-  gone_ns_ = boot_ns();
-  tell(guest::PowerOff{});
+  if (!box_gone_) let_go();
   return {};
 }
 
@@ -310,20 +309,21 @@ Result<> MicroVm::resume() {
   return {};
 }
 
-/// Nothing of it is needed any more: no process runs, and its disk goes with it. What a volume is
-/// to get may still be in its memory.
-bool MicroVm::is_done_with() const {
-  return processes_.empty() && spec().auto_remove && spec().restart.mode == RestartMode::kNo &&
-         !files_;
-}
-
+/// What the main process left runs on until the machine writes its disk and is gone: to take it
+/// apart before that is time for nothing.
 void MicroVm::end() {
   told_to_end_ = true;
   if (asleep_) return kill_machine();
-  if (!is_done_with()) return tell(guest::End{});
+  if (!processes_.empty()) return tell(guest::End{});
   ask_figures();
+  if (silent_) return tell(guest::End{});
+  let_go();
+}
+
+void MicroVm::let_go() {
   box_gone_ = true;
-  kill_machine();
+  gone_ns_ = boot_ns();
+  tell(guest::PowerOff{});
 }
 
 /// By force, in the guest; a machine whose box is gone has its disk to write. One that does neither

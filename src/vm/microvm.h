@@ -23,8 +23,9 @@ struct MicroVmOptions {
 std::unique_ptr<backend::Sandbox> make_microvm(MicroVmOptions options);
 
 /// Makes the templates that the box goes on from, where they are not there yet; nothing runs in it.
-/// Returns warnings.
-Result<std::vector<std::string>> warm_microvm(MicroVmOptions options);
+/// Returns warnings. `wanted`: as below; `cancelled`.
+Result<std::vector<std::string>> warm_microvm(MicroVmOptions options,
+                                              const std::function<bool()>& wanted);
 
 /// Does what the request asks for in a machine for this alone, which works with copies of disks.
 /// What the guest says goes to `output` as it comes: it is as hostile as the box. As long as it

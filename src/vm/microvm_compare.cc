@@ -13,7 +13,6 @@ namespace caisson::vm {
 namespace {
 
 constexpr std::uint32_t kStream = guest::stream_of(backend::kMainProcess, guest::Part::kOut);
-constexpr std::int64_t kLook = 200'000'000;
 
 /// As of a layer from a registry (fetch/seal.cc), and as much of names as a client takes.
 constexpr std::uint64_t kMostLayer = 64ull << 30, kMostChanges = 256ull << 20;
@@ -62,17 +61,14 @@ Result<> MicroVm::compare(const backend::CompareRequest& request, int output,
   tell(what);
   const std::uint64_t most = request.layer ? kMostLayer : kMostChanges;
   Result<> taken;
-  const auto done = [&] {
-    taken = take_differences(output, most);
+  const auto done = [&] {  // which may be asked again: what has failed once is not whole
+    if (taken) taken = take_differences(output, most);
     return !taken || (started_ && link_->written(kStream));
   };
-  for (;;) {
-    const Result<> went = await(done, boot_ns() + kLook, "compare files of box");
-    if (went) break;
-    if (went.error().reason != "guest_silent") return with_console(went.error());
-    if (!wanted())
-      return make_error(Code::kCancelled, "cancelled", "compare files of box: nobody waits");
-  }
+  wanted_ = wanted;
+  constexpr std::int64_t kForEver = INT64_MAX;
+  if (Result<> went = await(done, kForEver, "compare files of box"); !went)
+    return with_console(went.error());
   if (taken) taken = take_differences(output, most);
   if (taken && started_->error) return *started_->error;
   return taken;

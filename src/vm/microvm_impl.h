@@ -29,7 +29,7 @@ class MicroVm final : public backend::Sandbox {
 
   Result<> compare(const backend::CompareRequest& request, int output,
                    const std::function<bool()>& wanted);
-  Result<std::vector<std::string>> warm();
+  Result<std::vector<std::string>> warm(const std::function<bool()>& wanted);
 
   Result<backend::Started> start() override;
   Result<> spawn(backend::ProcessId id, const backend::ProcessSpec& spec,
@@ -146,7 +146,7 @@ class MicroVm final : public backend::Sandbox {
   void read_terminals();
   void look_at_files();
   void reap();
-  bool is_done_with() const;
+  void let_go();
   Result<> stop_machine();
   void ask_figures();
   void kill_machine();
@@ -155,6 +155,7 @@ class MicroVm final : public backend::Sandbox {
   MicroVmOptions options_;
   const backend::CompareRequest* compares_ = nullptr;  ///< instead of running a box
   bool warms_ = false;                                 ///< likewise
+  std::function<bool()> wanted_;                       ///< whether anybody waits for that
   Fd differences_;                                     ///< as they come
   std::uint64_t taken_ = 0;                            ///< bytes of them
   Fd epoll_, kick_, timer_;

@@ -76,7 +76,9 @@ Result<> MicroVm::go_on(Machine machine) {
   TRY(launch(machine));
   hello_ = true;
   const Result<> awake = wake(true);
-  return awake ? awake : incompatible(saved, awake.error().message);
+  // One that is slow says nothing against what was saved.
+  if (awake || awake.error().reason == "guest_silent") return awake;
+  return incompatible(saved, awake.error().message);
 }
 
 Result<> MicroVm::adopt(const std::vector<guest::Running>& processes) {

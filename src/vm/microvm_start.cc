@@ -41,7 +41,9 @@ BoxSpec what_it_is_made_from(const BoxSpec& spec) {
   BoxSpec made;
   made.isolation = spec.isolation;
   made.profile = spec.profile;
-  made.source = spec.source;
+  // The image is known by its disk, however it was called.
+  const bool of_host = spec.source == "host:" || spec.source.starts_with("dir:");
+  made.source = of_host ? spec.source : "image";
   made.command = {"-"};
   made.user = spec.user;
   made.groups = spec.groups;
@@ -50,6 +52,8 @@ BoxSpec what_it_is_made_from(const BoxSpec& spec) {
   made.protect = spec.protect;
   made.protect_defaults = spec.protect_defaults;
   made.limits = spec.limits;
+  made.limits.wall_time.reset();  // the host's doing, as the next
+  made.limits.output = {};
   made.network = spec.network;
   made.security = spec.security;
   made.allow_missing = spec.allow_missing;
@@ -158,7 +162,7 @@ Result<> MicroVm::choose_accelerator(Machine& machine) {
   Machine trial = machine;
   trial.accelerator = Accelerator::kKvm;
   trial.base = -1;
-  const Result<> works = boot_machine(trial, kTrialTime);
+  const Result<> works = boot_machine(trial, std::min(kTrialTime, patience_ns()));
   take_down();
   boots_ = true;  // by the other way, as far as anybody knows
   if (works)
@@ -207,7 +211,11 @@ Result<> MicroVm::start_empty_machine(Machine machine) {
   if (!boots()) {
     const Result<> went = resume_template(machine);
     // One that does not boot without disks does not boot with them either.
-    if (went || !boots_ || warms_) return went;
+    if (went || !boots_) return went;
+    if (warms_) {  // a broken one is gone by now
+      take_down();
+      return went.error().reason == "guest_silent" ? went : resume_template(machine);
+    }
     warnings_.push_back(format("start from a template: {}", went.error().message));
     take_down();
   }
@@ -351,7 +359,10 @@ std::int64_t MicroVm::patience_ns() const {
 
 Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline_ns,
                         const char* action) {
+  constexpr std::int64_t kLook = 200'000'000;
   while (!done()) {
+    if (wanted_ && !wanted_())
+      return make_error(Code::kCancelled, "cancelled", format("{}: nobody waits", action));
     const std::int64_t left = deadline_ns - boot_ns();
     if (left <= 0)
       return make_error(Code::kDeadlineExceeded, "guest_silent",
@@ -362,7 +373,8 @@ Result<> MicroVm::await(const std::function<bool()>& done, std::int64_t deadline
                        {qemu_.opens.get(), POLLIN, 0},
                        {files_ ? files_->event_fd() : -1, POLLIN, 0},
                        {differences_.get(), POLLIN, 0}};
-    ::poll(polled, 6, static_cast<int>(left / 1'000'000 + 1));
+    const std::int64_t wait = wanted_ ? std::min(left, kLook) : left;
+    ::poll(polled, 6, static_cast<int>(wait / 1'000'000 + 1));
     if (polled[3].revents != 0 && !answer_open(qemu_.opens.get(), machine_.memory))
       qemu_.opens.reset();
     run_link();
@@ -380,8 +392,8 @@ Error MicroVm::with_console(Error error) const {
   const std::string last = console_->last_lines();
   if (!last.empty() && (error.reason == "guest_silent" || error.reason == "guest_died"))
     error.message += format("; its console ends with: {}", last);
-  if (error.reason == "guest_silent" && error.hint.empty())
-    error.hint = format("--ready-timeout waits longer than {} s", patience_ns() / 1e9);
+  if (error.reason == "guest_silent" && compares_ == nullptr)
+    error.hint = format("--ready-timeout waits longer than {} ms", patience_ns() / 1'000'000);
   return error;
 }
 

@@ -14,9 +14,6 @@
 namespace caisson::vm {
 namespace {
 
-/// For somebody else to make a template.
-constexpr std::int64_t kLockTime = 30'000'000'000;
-
 /// Any number that the machine's words do not use.
 constexpr int kStateSet = 9;
 
@@ -104,7 +101,8 @@ Result<> MicroVm::make_box_template(std::int64_t patience_ns) {
     TRY(save_files(directory.get(), true));
     const Fd file = TRY(open_at(directory.get(), kStarted, O_WRONLY | O_CREAT | O_EXCL, 0600));
     TRY(write_all(file.get(), guest::encode(*started_), kStarted));
-    return replace_file(directory.get(), kSource, spec().source, 0600);
+    const Fd source = TRY(open_at(directory.get(), kSource, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    return write_all(source.get(), spec().source, kSource);
   }();
   const Result<> resumed = resume();
   thaw();
@@ -114,17 +112,20 @@ Result<> MicroVm::make_box_template(std::int64_t patience_ns) {
   return saved;
 }
 
-Result<std::vector<std::string>> MicroVm::warm() {
+Result<std::vector<std::string>> MicroVm::warm(const std::function<bool()>& wanted) {
   warms_ = true;
+  wanted_ = wanted;
   TRY(begin());
   if (!base_) return std::move(warnings_);  // for whatever box: that is all
   if (const Result<> box = start_box(); !box) return with_console(box.error());
-  if (const Result<> made = make_box_template(kLockTime); !made) return with_console(made.error());
+  if (const Result<> made = make_box_template(patience_ns()); !made)
+    return with_console(made.error());
   return std::move(warnings_);
 }
 
-Result<std::vector<std::string>> warm_microvm(MicroVmOptions options) {
-  return MicroVm(std::move(options)).warm();
+Result<std::vector<std::string>> warm_microvm(MicroVmOptions options,
+                                              const std::function<bool()>& wanted) {
+  return MicroVm(std::move(options)).warm(wanted);
 }
 
 Result<Saved> MicroVm::get_template(int templates, const std::string& name,
@@ -132,7 +133,7 @@ Result<Saved> MicroVm::get_template(int templates, const std::string& name,
   const std::uint64_t bytes = machine.memory_mib << 20;
   if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
   const std::int64_t begun = boot_ns();
-  const Fd lock = TRY(lock_templates(templates, kLockTime));
+  const Fd lock = TRY(lock_templates(templates, patience_ns()));
   if (std::optional<Saved> there = find_template(templates, name, bytes)) return std::move(*there);
   if (Result<> made = make_template(templates, name, machine); !made) {
     drop_template(templates);

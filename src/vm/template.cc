@@ -115,15 +115,15 @@ Result<Fd> lock_templates(int directory, std::int64_t patience_ns) {
   for (const std::int64_t begun = boot_ns(); ::flock(lock.get(), LOCK_EX | LOCK_NB) < 0;) {
     if (errno != EINTR && errno != EWOULDBLOCK) return sys_error("lock", "templates");
     if (boot_ns() - begun >= patience_ns)
-      return make_error(Code::kDeadlineExceeded, "guest_silent",
-                        "make template: somebody else is at it");
+      return make_error(Code::kDeadlineExceeded, "template_busy",
+                        "make template: somebody else has been at it for too long");
     ::usleep(20'000);
   }
   return lock;
 }
 
 void remove_template(int directory, const std::string& name) {
-  for (const char* file : {kMemory, kState, kDisk, kMachine, kStarted, kSource})
+  for (const std::string& file : names_in(name, directory))
     ::unlinkat(directory, format("{}/{}", name, file).c_str(), 0);
   ::unlinkat(directory, name.c_str(), AT_REMOVEDIR);
 }

@@ -103,7 +103,7 @@ TEST_F(TemplatesTest, ThoseWithABoxThatAreNotUsedGo) {
 TEST_F(TemplatesTest, AreMadeByOneAtATime) {
   const Result<Fd> one = lock_templates(directory_.get(), 0);
   ASSERT_TRUE(one);
-  EXPECT_EQ(lock_templates(directory_.get(), 0).error().reason, "guest_silent");
+  EXPECT_EQ(lock_templates(directory_.get(), 0).error().reason, "template_busy");
 }
 
 TEST_F(TemplatesTest, CannotBeChangedByWhoGoesOnFromIt) {

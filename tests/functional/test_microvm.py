@@ -298,3 +298,19 @@ def test_a_guest_that_does_not_come_up_says_why(caisson, image, workdir):
     assert time.monotonic() - began < 60
     info = caisson.inspect(caisson.boxes()[0])
     assert info["state"] == "failed" and "anic" in info["error_reason"]
+
+
+def test_what_a_box_wrote_is_on_its_disk_at_the_end(caisson, image, workdir):
+    """Also of one that somebody is to remove, and of one that never ran."""
+    box = caisson.detached("sh", "-c", "head -c 3000000 /dev/zero > /zeros; echo end > /end", source=image,
+                           options=(*VM, "--rm"))
+    caisson("wait", box, check=True)
+    for name in "end", "zeros":
+        caisson("cp", f"{box}:/{name}", workdir / name, check=True, timeout=120)
+    assert (workdir / "end").read_text() == "end\n" and (workdir / "zeros").read_bytes() == bytes(3000000)
+    caisson("rm", "-f", box)
+    box = caisson("create", "--rm", *VM, image, "--", "true", check=True).stdout.strip()
+    caisson("cp", "/etc/passwd", f"{box}:/in", check=True, timeout=120)
+    caisson("cp", f"{box}:/in", workdir / "out", check=True, timeout=120)
+    assert (workdir / "out").read_bytes() == Path("/etc/passwd").read_bytes()
+    caisson("rm", box, check=True)

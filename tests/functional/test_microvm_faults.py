@@ -188,6 +188,17 @@ def test_no_room_for_a_template(caisson, image, small_disk):
     assert "template" in done.error_line() and "No space left" in done.error_line()
 
 
+@pytest.mark.root_only
+def test_no_room_for_an_archive(caisson, image, workdir, small_disk):
+    """What could not be written whole is not there."""
+    place = small_disk(100)
+    box = caisson.detached("sleep", "1000", source=image, options=VM, timeout=120)
+    caisson("exec", box, "--", "sh", "-c", "head -c 25000000 /dev/urandom > /data", check=True)
+    refused(caisson("export", "-o", workdir / "w.tar", box, timeout=120), "No space left")
+    assert not (workdir / "w.tar").exists() and not list((place / "home/fetch/staging").iterdir())
+    assert caisson("exec", box, "--", "wc", "-c", "/data", check=True).stdout.split()[0] == "25000000"
+
+
 @pytest.mark.root_only  # likewise
 def test_twenty_at_once(caisson, image):
     """Each with a kernel of its own; all gone at once."""

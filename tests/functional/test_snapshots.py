@@ -30,7 +30,8 @@ def sh(caisson, box, script, **options):
 
 
 def layers(caisson):
-    return sorted(path.name for path in Path(caisson.home).glob("layers/*"))
+    """Those that boxes wrote, not the images'."""
+    return sorted(path.name for path in Path(caisson.home).glob("layers/*") if len(path.name) < 64)
 
 
 @pytest.fixture(params=["runs", "stopped"])
