@@ -104,19 +104,19 @@ Templates::Templates(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) 
 
 Templates Runtime::templates() { return Templates(std::make_shared<const Templates::Impl>(impl_)); }
 
-Result<std::vector<std::string>> Templates::warm(const BoxSpec& asked) {
+Result<std::vector<std::string>> Templates::warm(const BoxSpec& spec) {
   const std::shared_ptr<const Runtime::Impl>& runtime = impl_->runtime;
-  TRY(check_kind(asked));
-  BoxSpec spec = asked;
-  spec.command = {"-"};
-  BoxSpec valid = spec;
+  TRY(check_kind(spec));
+  BoxSpec made = spec;
+  made.command = {"-"};
+  BoxSpec valid = made;
   if (valid.source.empty()) valid.source = "host:";
   TRY(validate(valid));
   TRY(engine::require_proof(*runtime, spec));
   TRY(engine::open_fetch_directories(*runtime));
   TRY(engine::clear_staging(*runtime));
   const engine::Staging staging = TRY(engine::Staging::make(*runtime));
-  const backend::WarmRequest request = TRY(request_for(runtime, spec, staging.id()));
+  const backend::WarmRequest request = TRY(request_for(runtime, made, staging.id()));
   const backend::Reply reply = TRY(engine::call_shim(*runtime, request));
   return reply.started ? reply.started->warnings : std::vector<std::string>();
 }

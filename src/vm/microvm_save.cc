@@ -75,7 +75,7 @@ Result<> MicroVm::go_on(Machine machine) {
   machine.memory = memory_.get();
   TRY(launch(machine));
   hello_ = true;
-  const Result<> awake = wake(true);
+  Result<> awake = wake(true);
   // One that is slow says nothing against what was saved.
   if (awake || awake.error().reason == "guest_silent") return awake;
   return incompatible(saved, awake.error().message);

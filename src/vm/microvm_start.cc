@@ -209,7 +209,7 @@ Result<> MicroVm::start_machine(Machine machine) {
 /// A machine without a box.
 Result<> MicroVm::start_empty_machine(Machine machine) {
   if (!boots()) {
-    const Result<> went = resume_template(machine);
+    Result<> went = resume_template(machine);
     // One that does not boot without disks does not boot with them either.
     if (went || !boots_) return went;
     if (warms_) {  // a broken one is gone by now
