@@ -52,7 +52,8 @@ def test_a_missing_defence_of_the_machine_fails(caisson, name):
 
 @pytest.mark.parametrize("name", ["files", "system_calls", "limit_memory"])
 def test_a_missing_defence_in_the_guest_fails(caisson, name):
-    status, rows, _ = doctor(caisson, "--without", name)
+    status, rows, document = doctor(caisson, "--without", name)
+    assert name in rows, document["rows"]  # else it did not start: why, is there
     assert status == 1 and rows[name]["proof"] == "failed" and rows[name]["detail"], rows[name]
 
 
